@@ -1,0 +1,283 @@
+//! All of one nameserver's knowledge about health, and its conclusions.
+//!
+//! A [`Judge`] is fed by own probes, agents' beats and peers' views, and says at any instant which endpoints each route may
+//! answer with. It needs neither control nor agreement: every nameserver applies the same rules to nearly the same
+//! observations, and a difference costs one observer's vote. Consensus among nameservers was rejected, since it stops
+//! exactly when links are cut.
+//!
+//! `Unknown` changes nothing: the last conclusion goes on counting, and an endpoint nothing was ever concluded about counts as
+//! fit. An answer is never left without any endpoint (invariant 5).
+
+mod decide;
+mod intake;
+mod judgement;
+mod mask;
+mod persist;
+mod suspicion;
+
+pub use intake::Refused;
+pub use judgement::{EndpointJudgement, Gate, Judgement, Reason, RouteJudgement, Rule, Votes};
+pub use persist::{Persisted, PersistedVerdict, UNFIT_KEPT};
+pub use suspicion::SUSPICION_MAX;
+
+use super::endpoint::{Endpoint, EndpointState};
+use super::{Beat, HealthPolicy, Verdict};
+use crate::plan::{EndpointVerdict, PlanRoute};
+use crate::{ClusterName, DomainName, Generation, NameserverName, StackName, Timestamp};
+use decide::{AgentWord, Evidence, decide};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use suspicion::Suspicion;
+
+/// Longest time after the start in which own votes wait for every endpoint to be probed once.
+pub const WARM_UP_MAX: Duration = Duration::from_secs(3);
+
+#[derive(Clone, Debug)]
+pub struct Judge {
+    me: NameserverName,
+    boot: u64,
+    seq: u64,
+    started: Timestamp,
+    generation: Generation,
+    policy: HealthPolicy,
+    routes: BTreeMap<DomainName, PlanRoute>,
+    clusters: BTreeSet<ClusterName>,
+    peers: BTreeSet<NameserverName>,
+    /// Interval and timeout of the slowest check.
+    slowest_check: Duration,
+    endpoints: BTreeMap<DomainName, BTreeMap<ClusterName, Known>>,
+    beats: BTreeMap<ClusterName, Heard>,
+    views: BTreeMap<NameserverName, Seen>,
+    suspicion: Option<Suspicion>,
+    /// Runs of failures that began until then are not held against this observer itself.
+    trusted: Timestamp,
+    last_good: BTreeMap<DomainName, BTreeSet<ClusterName>>,
+}
+
+/// What is known about one endpoint.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Known {
+    machine: Endpoint,
+    /// Last conclusion that was not `Unknown`.
+    settled: Option<Verdict>,
+    /// What the evidence said when it was judged last.
+    verdict: Option<Verdict>,
+    /// Whether it was answered for being fit when it was judged last; `None` before.
+    answered: Option<bool>,
+}
+
+#[derive(Clone, Debug)]
+struct Heard {
+    beat: Beat,
+    received: Timestamp,
+}
+
+/// A peer's view, cut down to planned endpoints.
+#[derive(Clone, Debug)]
+struct Seen {
+    boot: u64,
+    seq: u64,
+    received: Timestamp,
+    self_suspect: bool,
+    entries: BTreeMap<DomainName, BTreeMap<ClusterName, bool>>,
+}
+
+impl Seen {
+    fn up(&self, route: &DomainName, cluster: &ClusterName) -> Option<bool> {
+        self.entries.get(route)?.get(cluster).copied()
+    }
+
+    fn sees_anything(&self) -> bool {
+        self.entries.values().flatten().any(|(_, up)| *up)
+    }
+}
+
+/// Observers whose probes count just now.
+struct Electorate {
+    own: bool,
+    withheld: Option<Reason>,
+    peers: BTreeSet<NameserverName>,
+}
+
+impl Judge {
+    /// `boot` must grow with each start of this nameserver.
+    pub fn new(me: NameserverName, boot: u64, now: Timestamp) -> Judge {
+        Judge {
+            me,
+            boot,
+            seq: 0,
+            started: now,
+            generation: Generation::default(),
+            policy: HealthPolicy::default(),
+            routes: BTreeMap::new(),
+            clusters: BTreeSet::new(),
+            peers: BTreeSet::new(),
+            slowest_check: Duration::ZERO,
+            endpoints: BTreeMap::new(),
+            beats: BTreeMap::new(),
+            views: BTreeMap::new(),
+            suspicion: None,
+            trusted: Timestamp::default(),
+            last_good: BTreeMap::new(),
+        }
+    }
+
+    /// Concludes from everything known. Judging again at the same instant gives the same.
+    pub fn judge(&mut self, now: Timestamp) -> Judgement {
+        self.watch_self(now);
+        let electorate = self.electorate(now);
+        let warming_up = electorate.withheld == Some(Reason::WarmingUp);
+        let routes = std::mem::take(&mut self.routes);
+        let judged = routes.iter().map(|(name, route)| (name.clone(), self.judge_route(name, route, &electorate, now)));
+        let judged = judged.collect();
+        self.routes = routes;
+        let self_suspect = self.suspicion.as_ref().map(|suspicion| suspicion.since);
+        Judgement { at: now, self_suspect, warming_up, routes: judged, next: self.next_change(now) }
+    }
+
+    /// Verdicts of the last judgement, for the status that goes to control.
+    pub fn verdicts(&self, now: Timestamp) -> Vec<EndpointVerdict> {
+        let entries = self.each().map(|(route, cluster, known)| {
+            let stack = self.routes.get(route).map(|route| &route.stack);
+            let beat = self.beats.get(cluster).filter(|heard| !self.is_overdue(heard.received, now));
+            let release = beat.zip(stack).and_then(|(heard, stack)| heard.beat.stacks.get(stack)?.release);
+            EndpointVerdict {
+                route: route.clone(),
+                cluster: cluster.clone(),
+                verdict: known.verdict.clone().unwrap_or(Verdict::Unknown),
+                probe_up: known.machine.up(now, &self.policy),
+                release,
+            }
+        });
+        entries.collect()
+    }
+
+    fn judge_route(
+        &mut self,
+        name: &DomainName,
+        route: &PlanRoute,
+        electorate: &Electorate,
+        now: Timestamp,
+    ) -> RouteJudgement {
+        let mut judged = Vec::with_capacity(route.pool.len());
+        for endpoint in &route.pool {
+            let (verdict, reason, votes) = self.weigh(name, route, &endpoint.cluster, electorate, now);
+            let gate = self.gate(route, endpoint, now);
+            let Some(known) = self.known_mut(name, &endpoint.cluster) else { continue };
+            if verdict != Verdict::Unknown {
+                known.settled = Some(verdict.clone());
+            }
+            known.verdict = Some(verdict.clone());
+            let fit = !matches!(known.settled, Some(Verdict::Unfit(_)));
+            let gate = gate.filter(|_| known.answered == Some(false) && fit && endpoint.drained.is_none());
+            let answered = fit && endpoint.drained.is_none() && gate.is_none();
+            known.answered = Some(answered);
+            let (cluster, drained) = (endpoint.cluster.clone(), endpoint.drained.clone());
+            judged.push(EndpointJudgement { cluster, verdict, fit, answered, votes, reason, drained, gate });
+        }
+        self.answer_with(name, route, judged, now)
+    }
+
+    fn weigh(
+        &self,
+        name: &DomainName,
+        route: &PlanRoute,
+        cluster: &ClusterName,
+        electorate: &Electorate,
+        now: Timestamp,
+    ) -> (Verdict, Reason, Votes) {
+        let agent = self.agent_word(cluster, &route.stack, name, now);
+        let interval = route.check.as_ref().map_or(Duration::ZERO, |check| check.interval);
+        let known = self.known(name, cluster);
+        let reading = known.map(|known| known.machine.reading(now, &self.policy, interval).state);
+        let (own, why) = match &reading {
+            Some(EndpointState::Up) => (Some(true), None),
+            Some(EndpointState::Down { why, .. }) => (Some(false), Some(why.as_str())),
+            Some(EndpointState::Unprobed) | None => (None, None),
+        };
+        let mut votes = Votes { own, silent: agent == AgentWord::Silent, ..Votes::default() };
+        let peers = electorate.peers.iter().filter_map(|peer| self.views.get(peer)?.up(name, cluster));
+        let counted = peers.chain(own.filter(|_| electorate.own)).filter(|_| route.check.is_some());
+        for up in counted {
+            if up { votes.up += 1 } else { votes.down += 1 }
+        }
+        let withheld = electorate.withheld.clone();
+        let evidence = Evidence { agent, checked: route.check.is_some(), votes, withheld, why };
+        let (verdict, reason) = decide(&evidence);
+        (verdict, reason, votes)
+    }
+
+    /// Observers that are heard, do not suspect themselves, and can see anything; if none sees anything up, all the same.
+    fn electorate(&self, now: Timestamp) -> Electorate {
+        let withheld = match (&self.suspicion, self.is_warming_up(now)) {
+            (Some(_), _) => Some(Reason::SelfSuspect),
+            (None, true) => Some(Reason::WarmingUp),
+            (None, false) => None,
+        };
+        let fresh = self.views.iter().filter(|(_, seen)| !seen.self_suspect && self.is_fresh(seen.received, now));
+        let (sighted, blind): (Vec<_>, Vec<_>) = fresh.partition(|(_, seen)| seen.sees_anything());
+        let own_sight = self.each().any(|(.., known)| known.machine.up(now, &self.policy) == Some(true));
+        let own_votes = withheld.is_none();
+        let anyone = !sighted.is_empty() || own_sight && own_votes;
+        let names = |seen: Vec<(&NameserverName, &Seen)>| seen.into_iter().map(|(name, _)| name.clone()).collect();
+        if anyone {
+            return Electorate { own: own_votes && own_sight, withheld, peers: names(sighted) };
+        }
+        Electorate { own: own_votes, withheld, peers: names(blind) }
+    }
+
+    fn is_warming_up(&self, now: Timestamp) -> bool {
+        let unprobed = |(route, _, known): (&DomainName, &ClusterName, &Known)| {
+            let checked = self.routes.get(route).is_some_and(|route| route.check.is_some());
+            checked && known.machine.last_probe().is_none()
+        };
+        now.since(self.started) < WARM_UP_MAX && self.each().any(unprobed)
+    }
+
+    fn agent_word(&self, cluster: &ClusterName, stack: &StackName, route: &DomainName, now: Timestamp) -> AgentWord {
+        if self.is_silent(cluster, now) {
+            return AgentWord::Silent;
+        }
+        let Some(heard) = self.beats.get(cluster).filter(|heard| heard.beat.engine_ok) else {
+            return AgentWord::Unsure;
+        };
+        match heard.beat.stacks.get(stack).and_then(|stack| stack.serving.get(route)) {
+            Some(true) => AgentWord::Serves,
+            Some(false) => AgentWord::Down,
+            None => AgentWord::Unsure,
+        }
+    }
+
+    /// No beat for longer than the deadline; an agent never heard is silent once it had that time since the start.
+    fn is_silent(&self, cluster: &ClusterName, now: Timestamp) -> bool {
+        let last = self.beats.get(cluster).map_or(self.started, |heard| heard.received);
+        self.is_overdue(last, now)
+    }
+
+    fn is_overdue(&self, beat: Timestamp, now: Timestamp) -> bool {
+        now.since(beat) > self.policy.beat_deadline
+    }
+
+    fn is_fresh(&self, view: Timestamp, now: Timestamp) -> bool {
+        now.since(view) <= self.policy.view_deadline
+    }
+
+    fn known(&self, route: &DomainName, cluster: &ClusterName) -> Option<&Known> {
+        self.endpoints.get(route)?.get(cluster)
+    }
+
+    fn known_mut(&mut self, route: &DomainName, cluster: &ClusterName) -> Option<&mut Known> {
+        self.endpoints.get_mut(route)?.get_mut(cluster)
+    }
+
+    fn each(&self) -> impl Iterator<Item = (&DomainName, &ClusterName, &Known)> {
+        self.endpoints.iter().flat_map(|(route, pool)| pool.iter().map(move |(cluster, known)| (route, cluster, known)))
+    }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod world;

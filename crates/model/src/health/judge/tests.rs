@@ -1,0 +1,6 @@
+use super::world::Observer;
+
+#[test]
+fn cases() {
+    crate::script::check("health", 20, Observer::new);
+}

@@ -1,0 +1,93 @@
+//! The route plan: everything nameservers need, as one document with a generation, and what they say back.
+
+use crate::fleet::{Location, NameserverPeer, Zone};
+use crate::health::{HealthPolicy, Verdict};
+use crate::release::{AllDown, Check, Policy, ReleaseId};
+use crate::{ClusterName, DomainName, Generation, NameserverName, StackName, Timestamp};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Clusters one route may have: eligibility and health of a pool are one 64-bit word each on the answer path.
+pub const POOL_MAX: usize = 64;
+/// Routes of one plan.
+pub const ROUTES_MAX: usize = 100_000;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoutePlan {
+    pub generation: Generation,
+    pub issued: Timestamp,
+    pub zones: BTreeMap<DomainName, Zone>,
+    pub clusters: BTreeMap<ClusterName, PlanCluster>,
+    pub client_map: BTreeMap<IpNet, Vec<ClusterName>>,
+    pub routes: BTreeMap<DomainName, PlanRoute>,
+    /// All nameservers of the federation, the receiver included.
+    pub nameservers: Vec<NameserverPeer>,
+    pub health: HealthPolicy,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanCluster {
+    pub region: Option<String>,
+    pub location: Option<Location>,
+    pub weight: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanRoute {
+    pub stack: StackName,
+    pub policy: Policy,
+    /// Seconds.
+    pub ttl: u32,
+    pub check: Option<Check>,
+    pub all_down: AllDown,
+    /// Sorted by cluster name; the position is the cluster's bit in masks of this route.
+    pub pool: Vec<Endpoint>,
+}
+
+/// One cluster's public address for one route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Endpoint {
+    pub cluster: ClusterName,
+    /// A and AAAA data.
+    pub addresses: Vec<IpAddr>,
+    /// Why this endpoint must not be answered, if so: `rollout`, an operator's reason, or that the stack is not there.
+    pub drained: Option<String>,
+    /// Release this cluster is meant to serve; a cluster that beats with another one is not readmitted (rejoin gate).
+    pub release: Option<ReleaseId>,
+}
+
+/// What a nameserver tells control once a second and after each change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NameserverStatus {
+    pub name: NameserverName,
+    /// Generation of the plan it answers from.
+    pub generation: Generation,
+    pub at: Timestamp,
+    /// Latest instant until which an answer that named this endpoint may be cached, by the nameserver's clock.
+    /// Absent: never answered since start.
+    pub ledger: Vec<LedgerEntry>,
+    pub verdicts: Vec<EndpointVerdict>,
+    pub queries: u64,
+    /// When this process started answering: before that its ledger knows nothing.
+    pub started: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerEntry {
+    pub route: DomainName,
+    pub cluster: ClusterName,
+    pub cached_until: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointVerdict {
+    pub route: DomainName,
+    pub cluster: ClusterName,
+    pub verdict: Verdict,
+    /// This observer's own probe: `None` before the first one ended.
+    pub probe_up: Option<bool>,
+    /// Release the cluster's beat last named for this route's stack.
+    pub release: Option<ReleaseId>,
+}

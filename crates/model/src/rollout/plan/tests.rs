@@ -1,0 +1,6 @@
+use super::world::Fleet;
+
+#[test]
+fn cases() {
+    crate::script::check("rollout", 25, Fleet::new);
+}
