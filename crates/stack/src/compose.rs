@@ -1,0 +1,202 @@
+//! A Compose file as read: short forms expanded, values typed, names not yet resolved. What merging and conversion need
+//! to point at keeps its place.
+
+use crate::problem::Place;
+use crate::read::Spot;
+use std::collections::BTreeMap;
+use waggle_model::release::{Promotion, Route};
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct File {
+    pub services: BTreeMap<String, Service>,
+    pub networks: BTreeMap<String, Spot<Network>>,
+    pub volumes: BTreeMap<String, Spot<Volume>>,
+    pub secrets: BTreeMap<String, Spot<FileObject>>,
+    pub configs: BTreeMap<String, Spot<FileObject>>,
+    pub routes: Vec<Spot<Route>>,
+    pub promotion: Option<Promotion>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Service {
+    pub at: Place,
+    pub image: Option<Spot<String>>,
+    pub command: Option<Vec<String>>,
+    pub entrypoint: Option<Vec<String>>,
+    /// `None` value: the key without a value.
+    pub environment: BTreeMap<String, Option<String>>,
+    pub labels: BTreeMap<String, String>,
+    pub hostname: Option<String>,
+    pub user: Option<String>,
+    pub working_dir: Option<String>,
+    pub stop_signal: Option<String>,
+    /// Nanoseconds.
+    pub stop_grace_period: Option<i64>,
+    pub init: Option<Spot<bool>>,
+    pub read_only: Option<Spot<bool>>,
+    pub tty: Option<Spot<bool>>,
+    pub stdin_open: Option<Spot<bool>>,
+    pub cap_add: Vec<String>,
+    pub cap_drop: Vec<String>,
+    pub dns: Vec<String>,
+    pub dns_search: Vec<String>,
+    /// `host:address`.
+    pub extra_hosts: Vec<Spot<String>>,
+    pub sysctls: BTreeMap<String, String>,
+    /// Soft and hard limit.
+    pub ulimits: BTreeMap<String, (i64, i64)>,
+    pub logging: Option<Logging>,
+    pub healthcheck: Option<Spot<Healthcheck>>,
+    pub networks: BTreeMap<String, Spot<Attachment>>,
+    pub ports: Vec<Spot<Port>>,
+    pub volumes: Vec<Spot<Mount>>,
+    pub secrets: Vec<Spot<FileReference>>,
+    pub configs: Vec<Spot<FileReference>>,
+    pub restart: Option<Spot<String>>,
+    pub deploy: Deploy,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Logging {
+    pub driver: Option<String>,
+    pub options: BTreeMap<String, String>,
+}
+
+/// Times in nanoseconds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Healthcheck {
+    pub test: Option<Vec<String>>,
+    pub interval: Option<i64>,
+    pub timeout: Option<i64>,
+    pub start_period: Option<i64>,
+    pub retries: Option<u64>,
+    pub disable: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Attachment {
+    pub aliases: Vec<String>,
+    pub driver_opts: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Port {
+    pub target: u16,
+    /// 0: Swarm chooses.
+    pub published: u16,
+    /// Empty in the long form when not written.
+    pub protocol: String,
+    /// Empty in the long form when not written.
+    pub mode: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum MountKind {
+    #[default]
+    Volume,
+    Bind,
+    Tmpfs,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mount {
+    pub kind: MountKind,
+    pub source: String,
+    pub target: String,
+    pub read_only: bool,
+    pub consistency: Option<String>,
+    /// `bind:` was written; its propagation.
+    pub bind: Option<String>,
+    /// `volume:` was written; its nocopy.
+    pub volume: Option<bool>,
+    /// `tmpfs:` was written; its size in bytes.
+    pub tmpfs: Option<i64>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FileReference {
+    pub source: String,
+    pub target: Option<String>,
+    pub uid: Option<String>,
+    pub gid: Option<String>,
+    pub mode: Option<u32>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Deploy {
+    pub mode: Option<Spot<String>>,
+    pub endpoint_mode: Option<String>,
+    pub replicas: Option<Spot<u64>>,
+    pub labels: BTreeMap<String, String>,
+    pub update_config: Option<Spot<Update>>,
+    pub rollback_config: Option<Spot<Update>>,
+    pub restart_policy: Option<RestartPolicy>,
+    pub limits: Option<Resources>,
+    pub reservations: Option<Resources>,
+    pub constraints: Vec<String>,
+    /// Spread descriptors.
+    pub preferences: Vec<String>,
+    pub max_replicas: Option<u64>,
+}
+
+/// Times in nanoseconds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Update {
+    pub parallelism: Option<u64>,
+    pub delay: Option<i64>,
+    pub failure_action: Option<String>,
+    pub monitor: Option<i64>,
+    pub max_failure_ratio: Option<f64>,
+    pub order: Option<String>,
+}
+
+/// Times in nanoseconds.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RestartPolicy {
+    pub condition: Option<String>,
+    pub delay: Option<i64>,
+    pub max_attempts: Option<u64>,
+    pub window: Option<i64>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Resources {
+    /// Billionths of a CPU.
+    pub nano_cpus: Option<i64>,
+    pub memory_bytes: Option<i64>,
+    pub pids: Option<i64>,
+    /// Kind → amount.
+    pub generic: BTreeMap<String, i64>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Network {
+    pub name: Option<String>,
+    pub external: bool,
+    pub driver: Option<String>,
+    pub driver_opts: BTreeMap<String, String>,
+    pub attachable: bool,
+    pub internal: bool,
+    pub labels: BTreeMap<String, String>,
+    pub ipam_driver: Option<String>,
+    pub subnets: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Volume {
+    pub name: Option<String>,
+    pub external: bool,
+    pub driver: Option<String>,
+    pub driver_opts: BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A top-level secret or config.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FileObject {
+    pub name: Option<String>,
+    pub external: bool,
+    /// Path as written.
+    pub file: Option<Spot<String>>,
+    pub labels: BTreeMap<String, String>,
+}

@@ -1,0 +1,120 @@
+//! The merged file → Engine API objects (docker/cli `cli/compose/convert`), everything resolved and checked before
+//! anything is written anywhere.
+
+mod deploy;
+mod mounts;
+mod service;
+mod top;
+
+use crate::compose::File;
+use crate::objects::{Objects, scoped};
+use crate::problem::Report;
+use crate::read::Spot;
+use crate::{Input, Rendered, labels};
+use std::collections::{BTreeMap, BTreeSet};
+use waggle_model::release::{Promotion, Route};
+
+/// The network of services that name none.
+const DEFAULT_NETWORK: &str = "default";
+
+/// Longest service or network name (moby/swarmkit manager/controlapi/common.go).
+const SERVICE_NAME_BYTES_MAX: usize = 63;
+
+pub(crate) struct Converter<'a> {
+    pub input: &'a Input<'a>,
+    pub report: &'a Report<'a>,
+    pub file: &'a File,
+}
+
+/// `None` if an error was reported that leaves nothing to show.
+pub(crate) fn convert(input: &Input<'_>, file: File, report: &Report<'_>) -> Option<Rendered> {
+    let converter = Converter { input, report, file: &file };
+    let mut payloads = BTreeMap::new();
+    let objects = Objects {
+        networks: converter.networks(),
+        secrets: converter.payloads("secret", &file.secrets, top::SECRET_BYTES_MAX, &mut payloads),
+        configs: converter.payloads("config", &file.configs, top::CONFIG_BYTES_MAX, &mut payloads),
+        services: converter.services(),
+    };
+    converter.check_ports();
+    converter.warn_unused();
+    let routes = converter.routes();
+    let promotion = file.promotion.clone().unwrap_or_default();
+    Some(Rendered { objects, payloads, routes, promotion: checked(promotion), warnings: Vec::new() })
+}
+
+fn checked(promotion: Promotion) -> Promotion {
+    let stages = promotion.stages.into_iter().filter(|stage| !stage.is_empty()).collect();
+    Promotion { stages, ..promotion }
+}
+
+impl Converter<'_> {
+    /// Name in the swarm of a top-level entry.
+    pub fn name(&self, key: &str, name: &Option<String>, external: bool) -> String {
+        match name {
+            Some(name) => name.clone(),
+            None if external => key.to_owned(),
+            None => scoped(&self.input.stack, key),
+        }
+    }
+
+    /// Labels of the file plus the stack's own.
+    pub fn stack_labels(&self, own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut all = own.clone();
+        all.insert(labels::NAMESPACE.into(), self.input.stack.to_string());
+        all
+    }
+
+    /// [`stack_labels`](Self::stack_labels) of an object that is ours to change and remove.
+    pub fn managed_labels(&self, own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut all = self.stack_labels(own);
+        all.insert(labels::MANAGED.into(), "true".into());
+        all
+    }
+
+    fn routes(&self) -> Vec<Route> {
+        let mut names = BTreeSet::new();
+        for Spot { value: route, at } in &self.file.routes {
+            if !self.file.services.contains_key(&route.service) {
+                self.report.error(at, format!("route {} names the undefined service {:?}", route.name, route.service));
+            }
+            if !names.insert(&route.name) {
+                self.report.error(at, format!("route {} is defined twice", route.name));
+            }
+        }
+        self.file.routes.iter().map(|route| route.value.clone()).collect()
+    }
+
+    fn warn_unused(&self) {
+        let services = || self.file.services.values();
+        for (key, network) in &self.file.networks {
+            let by_default = key == DEFAULT_NETWORK && services().any(|service| service.networks.is_empty());
+            if !by_default && !services().any(|service| service.networks.contains_key(key)) {
+                self.report.warn(&network.at, format!("network {key} is not used by any service; it is not created"));
+            }
+        }
+        for (key, volume) in &self.file.volumes {
+            let used = services().flat_map(|service| &service.volumes).any(|mount| mount.value.source == *key);
+            if !used {
+                self.report.warn(&volume.at, format!("volume {key} is not used by any service"));
+            }
+        }
+    }
+
+    /// Two services, or two entries of one, cannot publish the same port through the routing mesh.
+    fn check_ports(&self) {
+        let mut taken: BTreeMap<(u16, &str), &str> = BTreeMap::new();
+        for (name, service) in &self.file.services {
+            for Spot { value: port, at } in &service.ports {
+                let protocol = if port.protocol.is_empty() { "tcp" } else { &port.protocol };
+                if port.published == 0 || port.mode == "host" {
+                    continue;
+                }
+                if let Some(other) = taken.insert((port.published, protocol), name) {
+                    let message = format!("port {}/{protocol} is already published by service {other}", port.published);
+                    self.report.error(at, message);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Specs brought to one form before they are compared: what the Engine fills in when it returns a spec is filled in on
+//! both sides, ids become names, and what says nothing about drift is left out.
+
+use super::{Current, CurrentNetwork};
+use crate::labels;
+use crate::objects::NetworkSpec;
+use crate::objects::service::{
+    Limit, Mount, PortConfig, Replicated, Reservation, Resources, RestartPolicy, ServiceSpec, TaskSpec, UpdateConfig,
+};
+
+/// Swarm's defaults, in nanoseconds (moby/swarmkit api/defaults).
+const RESTART_DELAY: i64 = 5_000_000_000;
+const UPDATE_MONITOR: i64 = 5_000_000_000;
+
+/// A desired spec in comparable form.
+pub(super) fn desired(spec: &ServiceSpec) -> ServiceSpec {
+    let mut spec = spec.clone();
+    spec.labels.remove(labels::RELEASE);
+    task(&mut spec.task_template);
+    if let Some(Replicated { replicas }) = &mut spec.mode.replicated {
+        replicas.get_or_insert(1);
+    }
+    if let Some(job) = &mut spec.mode.replicated_job {
+        let total = *job.total_completions.get_or_insert(1);
+        job.max_concurrent.get_or_insert(total);
+    }
+    for update in [&mut spec.update_config, &mut spec.rollback_config].into_iter().flatten() {
+        fill_update(update);
+    }
+    let mut endpoint = spec.endpoint_spec.take().unwrap_or_default();
+    default(&mut endpoint.mode, "vip");
+    endpoint.ports.iter_mut().for_each(fill_port);
+    endpoint.ports.sort_by_key(|p| (p.published_port, p.target_port, p.protocol.clone(), p.publish_mode.clone()));
+    spec.endpoint_spec = Some(endpoint);
+    spec
+}
+
+/// A spec as the Engine returned it in comparable form.
+pub(super) fn current(spec: &ServiceSpec, current: &Current) -> ServiceSpec {
+    let mut spec = spec.clone();
+    for attachment in &mut spec.task_template.networks {
+        if let Some(network) = current.networks.iter().find(|network| network.id == attachment.target) {
+            attachment.target.clone_from(&network.name);
+        }
+    }
+    desired(&spec)
+}
+
+fn default(text: &mut String, value: &str) {
+    if text.is_empty() {
+        value.clone_into(text);
+    }
+}
+
+fn task(task: &mut TaskSpec) {
+    task.force_update = 0;
+    let container = &mut task.container_spec;
+    container.privileges = None;
+    container.env.sort();
+    container.secrets.iter_mut().for_each(|reference| reference.id.clear());
+    container.secrets.sort_by(|a, b| (&a.name, &a.file.name).cmp(&(&b.name, &b.file.name)));
+    container.configs.iter_mut().for_each(|reference| reference.id.clear());
+    container.configs.sort_by(|a, b| (&a.name, &a.file.name).cmp(&(&b.name, &b.file.name)));
+    container.dns_config.take_if(|dns| *dns == Default::default());
+    container.healthcheck.take_if(|check| *check == Default::default());
+    container.ulimits.sort_by(|a, b| a.name.cmp(&b.name));
+    container.mounts.iter_mut().for_each(fill_mount);
+    task.networks.iter_mut().for_each(|attachment| attachment.aliases.sort());
+    task.networks.sort_by(|a, b| a.target.cmp(&b.target));
+    task.resources = Some(plain_resources(task.resources.take().unwrap_or_default()));
+    task.restart_policy = Some(fill_restart(task.restart_policy.take().unwrap_or_default()));
+    let mut placement = task.placement.take().unwrap_or_default();
+    placement.platforms.sort_by(|a, b| (&a.os, &a.architecture).cmp(&(&b.os, &b.architecture)));
+    task.placement = Some(placement);
+}
+
+fn plain_resources(mut resources: Resources) -> Resources {
+    resources.limits.take_if(|limits| *limits == Limit::default());
+    resources.reservations.take_if(|reservations| *reservations == Reservation::default());
+    resources
+}
+
+fn fill_restart(mut policy: RestartPolicy) -> RestartPolicy {
+    default(&mut policy.condition, "any");
+    policy.delay.get_or_insert(RESTART_DELAY);
+    policy.max_attempts.get_or_insert(0);
+    policy.window.get_or_insert(0);
+    policy
+}
+
+fn fill_update(update: &mut UpdateConfig) {
+    default(&mut update.failure_action, "pause");
+    default(&mut update.order, "stop-first");
+    if update.monitor == 0 {
+        update.monitor = UPDATE_MONITOR;
+    }
+    // The Engine keeps the ratio in single precision.
+    update.max_failure_ratio = f64::from(update.max_failure_ratio as f32);
+}
+
+fn fill_port(port: &mut PortConfig) {
+    default(&mut port.protocol, "tcp");
+    default(&mut port.publish_mode, "ingress");
+}
+
+fn fill_mount(mount: &mut Mount) {
+    default(&mut mount.kind, "volume");
+    if mount.consistency == "default" {
+        mount.consistency.clear();
+    }
+    if let Some(bind) = &mut mount.bind_options
+        && bind.propagation == "rprivate"
+    {
+        bind.propagation.clear();
+    }
+    mount.bind_options.take_if(|bind| *bind == Default::default());
+    mount.volume_options.take_if(|volume| *volume == Default::default());
+    mount.tmpfs_options.take_if(|tmpfs| *tmpfs == Default::default());
+}
+
+/// The first field in which an existing network is not what is desired; the Engine cannot change any of them. Options
+/// and subnets that the Engine chose by itself do not count.
+pub(super) fn network_change(spec: &NetworkSpec, existing: &CurrentNetwork) -> Option<&'static str> {
+    let subnets = || spec.ipam.iter().flat_map(|ipam| &ipam.config).map(|config| &config.subnet);
+    let option_differs = |(key, value)| existing.options.get(key) != Some(value);
+    let own = |key: &str| ![labels::MANAGED, labels::NAMESPACE].contains(&key);
+    let label_differs = |(key, value): (&String, &String)| own(key) && existing.labels.get(key) != Some(value);
+    if spec.driver != existing.driver {
+        Some("driver")
+    } else if spec.internal != existing.internal {
+        Some("internal")
+    } else if spec.attachable != existing.attachable {
+        Some("attachable")
+    } else if spec.options.iter().any(option_differs) {
+        Some("driver_opts")
+    } else if subnets().any(|subnet| !existing.subnets.contains(subnet)) {
+        Some("ipam")
+    } else if spec.labels.iter().any(label_differs) {
+        Some("labels")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,103 @@
+//! Compose files → Engine API objects → differences, as pure functions.
+//!
+//! ```text
+//! sources ─ load (yaml, interpolate, read) ─► files ─ merge ─► file ─ convert ─► Objects ─ pin ─► release
+//!                                                         Objects + Current ─ diff ─► actions
+//! ```
+//!
+//! The rules are those of `docker stack deploy` (docker/cli `cli/compose`); the places that differ on purpose say so in
+//! their module. Nothing here does I/O: files named by the sources are read through [`Input::read`]. No key is dropped
+//! silently: what Docker ignores is a warning, what this version cannot carry is an error, both with their place.
+
+mod compose;
+mod convert;
+pub mod diff;
+pub mod image;
+mod interpolate;
+mod load;
+mod merge;
+pub mod objects;
+mod problem;
+mod read;
+pub mod release;
+mod scalar;
+pub mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+pub use load::SOURCES_MAX;
+pub use objects::{Objects, Pin};
+pub use problem::{PROBLEMS_MAX, Problem};
+pub use release::{release_body, release_id};
+
+use problem::{Place, Report};
+use std::collections::BTreeMap;
+use std::path::Path;
+use waggle_model::StackName;
+use waggle_model::release::{Promotion, Route};
+
+/// Keys of labels on Engine objects.
+pub mod labels {
+    /// Stack of a service, container, network, secret, config or volume; Docker's own.
+    pub const NAMESPACE: &str = "com.docker.stack.namespace";
+    /// On services: the image as written in the file; Docker's own.
+    pub const IMAGE: &str = "com.docker.stack.image";
+    /// On services: the release whose application last wrote the service.
+    pub const RELEASE: &str = "io.waggle.release";
+    /// `"true"` on services, networks, secrets and configs that are ours to change and remove.
+    pub const MANAGED: &str = "io.waggle.managed";
+    /// On secrets and configs: SHA-256 (hex) of their bytes, which the Engine does not give back.
+    pub const SHA256: &str = "io.waggle.sha256";
+}
+
+/// One Compose file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// As the user named it.
+    pub name: String,
+    pub text: String,
+}
+
+/// What a stack is rendered from.
+pub struct Input<'a> {
+    pub stack: StackName,
+    /// Later ones are merged over earlier ones.
+    pub sources: &'a [Source],
+    /// Directory of the first file; relative paths of all files start here.
+    pub workdir: &'a Path,
+    /// The only source of variables.
+    pub env: &'a BTreeMap<String, String>,
+    /// Reads an env file, or the file of a secret or config. `Err` says why not, for people.
+    pub read: &'a dyn Fn(&Path) -> Result<Vec<u8>, String>,
+}
+
+/// A rendered stack; its images are not pinned yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rendered {
+    pub objects: Objects,
+    /// Bytes of secrets and configs by SHA-256 (hex).
+    pub payloads: BTreeMap<String, Vec<u8>>,
+    pub routes: Vec<Route>,
+    pub promotion: Promotion,
+    pub warnings: Vec<Problem>,
+}
+
+/// Loads, merges and converts. Reports as many errors as can be found in one go: first those of each file for itself,
+/// then those of the whole.
+pub fn render(input: &Input<'_>) -> Result<Rendered, Vec<Problem>> {
+    let report = Report::new(input.sources);
+    if input.sources.is_empty() || input.sources.len() > SOURCES_MAX {
+        report.error(&Place::default(), format!("a stack takes one to {SOURCES_MAX} compose files"));
+    }
+    let files = load::load(input, &report);
+    let rendered = match merge::merge(files, &report) {
+        Some(file) if !report.failed() => convert::convert(input, file, &report),
+        _ => None,
+    };
+    match (report.finish(), rendered) {
+        (Ok(warnings), Some(rendered)) => Ok(Rendered { warnings, ..rendered }),
+        (Ok(_), None) => Err(Vec::new()),
+        (Err(errors), _) => Err(errors),
+    }
+}

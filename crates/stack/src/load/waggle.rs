@@ -1,0 +1,240 @@
+//! The `x-waggle:` block: routes and promotion. Docker ignores it; here unknown keys are errors.
+
+use crate::compose::File;
+use crate::read::{At, Map};
+use crate::yaml::Value;
+use std::str::FromStr;
+use std::time::Duration;
+use waggle_model::release::{
+    self, AllDown, Check, CheckKind, HttpCheck, OnFailure, Policy, Promotion, Route, Strategy,
+};
+use waggle_model::{ClusterName, DomainName};
+
+/// Longest `ttl` of a route, in seconds.
+const TTL_MAX: u32 = 86_400;
+
+pub(super) fn read(at: &At<'_>, file: &mut File) {
+    let Some(mut map) = at.map() else { return };
+    for item in map.take("routes").and_then(|at| at.items()).unwrap_or_default() {
+        file.routes.extend(route(&item).map(|route| item.spot(route)));
+    }
+    file.promotion = map.take("promotion").and_then(|at| promotion(&at));
+    strict(map, &["routes", "promotion"]);
+}
+
+/// Unlike elsewhere, `x-` keys have no meaning here either.
+fn strict(mut map: Map<'_>, known: &[&str]) {
+    for (key, place, _) in map.rest() {
+        let message = format!("unknown key {key:?}");
+        map.at.report.error_help(&place, message, format!("known keys here: {}", known.join(", ")));
+    }
+}
+
+fn parsed<T: FromStr>(at: &At<'_>) -> Option<T>
+where
+    T::Err: std::fmt::Display,
+{
+    at.string()?.parse().map_err(|error: T::Err| at.error(error.to_string())).ok()
+}
+
+/// Values of a list that can be read; the others are reported.
+fn parsed_list<T: FromStr>(at: &At<'_>) -> Vec<T>
+where
+    T::Err: std::fmt::Display,
+{
+    at.items().unwrap_or_default().iter().filter_map(parsed).collect()
+}
+
+fn span(at: &At<'_>) -> Option<Duration> {
+    let nanos = at.nanos()?;
+    match u64::try_from(nanos) {
+        Ok(nanos) if nanos >= 1_000_000 => Some(Duration::from_nanos(nanos)),
+        _ => {
+            at.error("it must be at least 1ms");
+            None
+        }
+    }
+}
+
+fn required<'a>(map: &mut Map<'a>, key: &str) -> Option<At<'a>> {
+    let found = map.take(key);
+    if found.is_none() {
+        map.at.error(format!("{key} is missing"));
+    }
+    found
+}
+
+fn route(at: &At<'_>) -> Option<Route> {
+    let mut map = at.map()?;
+    let name = required(&mut map, "name").and_then(|at| parsed::<DomainName>(&at));
+    let service = required(&mut map, "service").and_then(|at| at.string());
+    let ttl = map.take("ttl").map(|at| ttl(&at));
+    let policy = map.take("policy").map(|at| policy(&at));
+    let check = map.take("check").map(|at| check(&at));
+    let all_down = map.take("all_down").map(|at| all_down(&at));
+    let clusters = map.take("clusters").map(|at| parsed_list::<ClusterName>(&at)).unwrap_or_default();
+    strict(map, &["name", "service", "policy", "ttl", "clusters", "check", "all_down"]);
+    Some(Route {
+        name: name?,
+        service: service?,
+        policy: policy.unwrap_or_else(|| Some(Policy::default()))?,
+        ttl: ttl.unwrap_or(Some(5))?,
+        clusters,
+        check: check.map_or(Some(None), |check| check.map(Some))?,
+        all_down: all_down.unwrap_or_else(|| Some(AllDown::default()))?,
+    })
+}
+
+/// Whole seconds: DNS knows no others.
+fn ttl(at: &At<'_>) -> Option<u32> {
+    let nanos = at.nanos()?;
+    let seconds = u32::try_from(nanos / 1_000_000_000).ok().filter(|s| nanos % 1_000_000_000 == 0 && *s <= TTL_MAX);
+    if seconds.is_none() {
+        at.error(format!("a TTL is whole seconds, from 0s to {TTL_MAX}s"));
+    }
+    seconds
+}
+
+/// A word, or a mapping with one key.
+fn choice<'a>(at: &At<'a>, known: &str) -> Option<(String, Option<At<'a>>)> {
+    if let Value::String(word) = &at.node.value {
+        return Some((word.clone(), None));
+    }
+    let Value::Map(_) = at.node.value else { return at.wrong(known) };
+    let mut entries = at.map()?.rest();
+    match (entries.pop(), entries.is_empty()) {
+        (Some((key, _, value)), true) => Some((key.to_owned(), Some(value))),
+        _ => at.wrong(known),
+    }
+}
+
+fn policy(at: &At<'_>) -> Option<Policy> {
+    const KNOWN: &str = "nearest, or a mapping with one of weighted, failover, multivalue";
+    let (word, value) = choice(at, KNOWN)?;
+    match (word.as_str(), value) {
+        ("nearest", None) => Some(Policy::Nearest),
+        ("weighted", Some(at)) => {
+            let weight = |(name, place, at): (&str, crate::problem::Place, At<'_>)| {
+                let cluster = name.parse::<ClusterName>().map_err(|error| at.report.error(&place, error.to_string()));
+                Some((cluster.ok()?, at.int(0, i64::from(u32::MAX))? as u32))
+            };
+            Some(Policy::Weighted(at.map()?.rest().into_iter().filter_map(weight).collect()))
+        }
+        ("failover", Some(at)) => Some(Policy::Failover(parsed_list(&at))),
+        ("multivalue", Some(at)) => Some(Policy::Multivalue(at.int(1, i64::from(u8::MAX))? as u8)),
+        _ => unknown(at, &word, KNOWN),
+    }
+}
+
+fn all_down(at: &At<'_>) -> Option<AllDown> {
+    const KNOWN: &str = "last_good, all, or fallback with a list of addresses";
+    let (word, value) = choice(at, KNOWN)?;
+    match (word.as_str(), value) {
+        ("last_good", None) => Some(AllDown::LastGood),
+        ("all", None) => Some(AllDown::All),
+        ("fallback", Some(at)) => {
+            let addresses = parsed_list(&at);
+            if addresses.is_empty() {
+                at.error("fallback needs at least one address");
+            }
+            Some(AllDown::Fallback(addresses))
+        }
+        _ => unknown(at, &word, KNOWN),
+    }
+}
+
+fn unknown<T>(at: &At<'_>, word: &str, known: &str) -> Option<T> {
+    at.error(format!("{word:?} is not possible here: use {known}"));
+    None
+}
+
+fn check(at: &At<'_>) -> Option<Check> {
+    let mut map = at.map()?;
+    let interval = map.take("interval").map_or_else(|| Some(release::check_interval()), |at| span(&at));
+    let timeout = map.take("timeout").map_or_else(|| Some(release::check_timeout()), |at| span(&at));
+    let kind = match (map.take("http"), map.take("tcp")) {
+        (Some(http), None) => http_check(&http),
+        (None, Some(tcp)) => tcp_check(&tcp),
+        _ => {
+            at.error("a check has either http or tcp");
+            None
+        }
+    };
+    strict(map, &["http", "tcp", "interval", "timeout"]);
+    let (kind, port) = kind?;
+    Some(Check { kind, port, interval: interval?, timeout: timeout? })
+}
+
+fn port(map: &mut Map<'_>) -> Option<u16> {
+    Some(required(map, "port")?.int(1, 65_535)? as u16)
+}
+
+fn tcp_check(at: &At<'_>) -> Option<(CheckKind, u16)> {
+    let mut map = at.map()?;
+    let port = port(&mut map);
+    strict(map, &["port"]);
+    Some((CheckKind::Tcp, port?))
+}
+
+fn http_check(at: &At<'_>) -> Option<(CheckKind, u16)> {
+    let mut map = at.map()?;
+    let port = port(&mut map);
+    let path = map.take("path").map_or_else(|| Some("/".to_owned()), |at| path(&at));
+    let check = HttpCheck {
+        path: path.unwrap_or_default(),
+        host: map.string("host"),
+        tls: map.bool("tls").unwrap_or(false),
+        tls_insecure: map.bool("tls_insecure").unwrap_or(false),
+        status: map.take("status").and_then(|at| at.int(100, 599)).map(|status| status as u16),
+        contains: map.string("contains"),
+    };
+    strict(map, &["path", "port", "host", "tls", "tls_insecure", "status", "contains"]);
+    Some((CheckKind::Http(check), port?))
+}
+
+fn path(at: &At<'_>) -> Option<String> {
+    let text = at.string()?;
+    if text.starts_with('/') && text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Some(text);
+    }
+    at.error("a path starts with / and holds no spaces or control characters");
+    None
+}
+
+fn promotion(at: &At<'_>) -> Option<Promotion> {
+    let mut map = at.map()?;
+    let mut promotion = Promotion::default();
+    let stages = map.take("stages").and_then(|at| at.items()).unwrap_or_default();
+    promotion.stages = stages.iter().map(parsed_list::<ClusterName>).collect();
+    let mut seen = std::collections::BTreeSet::new();
+    for (stage, at) in promotion.stages.iter().zip(&stages) {
+        for name in stage.iter().filter(|name| !seen.insert((*name).clone())) {
+            at.error(format!("cluster {name} is in two stages"));
+        }
+    }
+    if let Some(max) = map.take("max_parallel").and_then(|at| at.int(1, i64::from(u16::MAX))) {
+        promotion.max_parallel = max as u16;
+    }
+    if let Some(at) = map.take("strategy") {
+        promotion.strategy = match at.string().as_deref() {
+            Some("in_place") => Strategy::InPlace,
+            Some("drain") | None => Strategy::Drain,
+            Some(word) => unknown(&at, word, "drain or in_place").unwrap_or_default(),
+        };
+    }
+    if let Some(at) = map.take("on_failure") {
+        promotion.on_failure = match at.string().as_deref() {
+            Some("hold") => OnFailure::Hold,
+            Some("revert") | None => OnFailure::Revert,
+            Some(word) => unknown(&at, word, "revert or hold").unwrap_or_default(),
+        };
+    }
+    if let Some(deadline) = map.take("progress_deadline").and_then(|at| span(&at)) {
+        promotion.progress_deadline = deadline;
+    }
+    if let Some(monitor) = map.take("monitor").and_then(|at| span(&at)) {
+        promotion.monitor = monitor;
+    }
+    strict(map, &["stages", "max_parallel", "strategy", "progress_deadline", "monitor", "on_failure"]);
+    Some(promotion)
+}

@@ -1,0 +1,6 @@
+//! Small text formats of Compose files: durations, sizes, CPU shares, shell words, env files.
+
+pub mod bytes;
+pub mod duration;
+pub mod env_file;
+pub mod shell;
