@@ -1,0 +1,259 @@
+//! Why a client gets the answer it gets: the same choice as on the answer path, with every step written down.
+
+use crate::answer::CHASE_MAX;
+use crate::choose::{Client, Located, choose};
+use crate::health::Health;
+use crate::name::{self, Folded};
+use crate::places::Layer;
+use crate::request::rtype;
+use crate::snapshot::{Order, Route, Snapshot};
+use crate::table::{Found, NONE};
+use ipnet::IpNet;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use waggle_model::routing::{ClientKey, Rule, V4_PREFIX, V6_PREFIX, weighted};
+use waggle_model::{ClusterName, DomainName, Generation};
+
+/// What one client would be answered now, and why.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Explanation {
+    pub name: DomainName,
+    pub kind: u16,
+    pub generation: Generation,
+    pub outcome: Outcome,
+    /// Present when a route decided.
+    pub decided: Option<Decided>,
+}
+
+/// The kind of answer; for an alias within the zones, that of its target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// By a route; see `decided`.
+    Routed,
+    /// Fixed records, the same for everybody.
+    Static,
+    /// Delegated to other nameservers.
+    Referral,
+    /// The name exists, the type does not.
+    NoData,
+    NxDomain,
+    /// Outside the zones.
+    Refused,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Decided {
+    /// The route's own name: a wildcard for names it covers, the target for an alias.
+    pub route: DomainName,
+    pub client: ClientSource,
+    pub basis: Basis,
+    /// In the order they were tried.
+    pub pool: Vec<PoolEntry>,
+    /// Nothing may be answered: fallback addresses, or the pool that the plan does not drain.
+    pub all_down: bool,
+    pub answer: Vec<IpAddr>,
+    /// Seconds.
+    pub ttl: u32,
+    /// Health shortened the route's own TTL.
+    pub ttl_capped: bool,
+    /// What a reply to a client subnet carries (RFC 7871): the answer holds for every address in this prefix.
+    pub scope: u8,
+}
+
+/// Which address decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClientSource {
+    pub address: IpAddr,
+    /// Prefix around it that is treated alike.
+    pub prefix: IpNet,
+    /// It is the client subnet of the query; otherwise the address the query came from.
+    pub from_subnet: bool,
+    /// A client subnet was there, but such addresses do not tell where a client is.
+    pub subnet_ignored: bool,
+}
+
+/// What ordered the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    ClientMap,
+    Location,
+    Region,
+    /// Nothing is known about the place: heavier first.
+    Weight,
+    /// Weighted policy: share of client prefixes.
+    Share,
+    /// Failover policy.
+    Fixed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PoolEntry {
+    pub cluster: ClusterName,
+    pub kept: bool,
+    pub answered: bool,
+    pub why: String,
+}
+
+/// `ecs`: `client` is the address of a client subnet, otherwise the address a query comes from (it stands for both when a
+/// subnet tells nothing). `reasons`: why endpoints
+/// of this route may not be answered, as the caller's health rules and the plan say.
+pub fn explain(
+    s: &Snapshot,
+    h: &Health,
+    name: &DomainName,
+    qtype: u16,
+    client: IpAddr,
+    ecs: bool,
+    reasons: &BTreeMap<ClusterName, String>,
+) -> Explanation {
+    let (outcome, route) = outcome(s, name, qtype);
+    let decided = route.and_then(|index| Some((index, s.routes.get(index as usize)?))).map(|(index, route)| {
+        let client = Client::new(client, ecs.then_some(client));
+        decide(s, h, route, index as usize, qtype, &client, reasons)
+    });
+    Explanation { name: name.clone(), kind: qtype, generation: s.generation, outcome, decided }
+}
+
+fn outcome(s: &Snapshot, name: &DomainName, qtype: u16) -> (Outcome, Option<u32>) {
+    let Some(folded) = Folded::parse(&name::wire(name)) else { return (Outcome::Refused, None) };
+    let mut found = s.table.deepest(&folded);
+    for _ in 0..=CHASE_MAX {
+        match at(s, found, qtype) {
+            Step::Done(outcome, route) => return (outcome, route),
+            Step::Alias(target) => found = target,
+        }
+    }
+    (Outcome::Static, None)
+}
+
+enum Step {
+    Done(Outcome, Option<u32>),
+    Alias(Found),
+}
+
+/// What one name says: the same order of questions as on the answer path.
+fn at(s: &Snapshot, found: Found, qtype: u16) -> Step {
+    let node = s.nodes.get(found.node as usize).filter(|node| s.zones.get(node.zone as usize).is_some());
+    let Some(node) = node else { return Step::Done(Outcome::Refused, None) };
+    if let Some(cut) = s.cuts.get(node.cut as usize)
+        && !(found.exact && node.name_len == cut.name_len && qtype == rtype::DS)
+    {
+        return Step::Done(Outcome::Referral, None);
+    }
+    let node = if found.exact { Some(node) } else { s.nodes.get(node.wildcard as usize) };
+    let Some(node) = node else { return Step::Done(Outcome::NxDomain, None) };
+    let sets = s.sets_of(node);
+    if let Some(route) = s.routes.get(node.route as usize)
+        && (qtype == rtype::A && route.types.a || qtype == rtype::AAAA && route.types.aaaa)
+    {
+        return Step::Done(Outcome::Routed, Some(node.route));
+    }
+    if qtype == rtype::ANY && (!sets.is_empty() || node.route != NONE) {
+        return Step::Done(Outcome::Static, None);
+    }
+    let set = sets.iter().find(|set| set.kind == qtype || set.kind == rtype::CNAME);
+    let alias = set.filter(|set| set.kind != qtype).and_then(|set| set.target);
+    match (set, alias) {
+        (None, _) => Step::Done(Outcome::NoData, None),
+        // A target outside the zones is the resolver's to follow.
+        (Some(_), Some(target)) if s.nodes.get(target.found.node as usize).is_some_and(|node| node.zone != NONE) => {
+            Step::Alias(target.found)
+        }
+        (Some(_), _) => Step::Done(Outcome::Static, None),
+    }
+}
+
+fn decide(
+    s: &Snapshot,
+    h: &Health,
+    route: &Route,
+    index: usize,
+    qtype: u16,
+    client: &Client,
+    reasons: &BTreeMap<ClusterName, String>,
+) -> Decided {
+    let (mask, cap) = h.get(index);
+    let mask = mask & route.full;
+    let choice = choose(s, route, mask, client);
+    let located = client.locate(&s.places);
+    let wanted = |address: &&IpAddr| address.is_ipv4() == (qtype == rtype::A);
+    let chosen = choice.bits().iter().filter_map(|bit| route.addresses.get(usize::from(*bit)));
+    let sets: Vec<_> = if choice.bits().is_empty() { route.fallback.iter().collect() } else { chosen.collect() };
+    let mut answer: Vec<IpAddr> = Vec::new();
+    for address in sets.iter().flat_map(|set| &set.list).filter(wanted) {
+        if !answer.contains(address) {
+            answer.push(*address);
+        }
+    }
+    Decided {
+        route: route.name.clone(),
+        client: client_source(client, &located, matches!(route.order, Order::Weighted(_))),
+        basis: basis(s, route, &located),
+        pool: pool(s, route, mask, choice.bits(), &located, reasons),
+        all_down: mask == 0,
+        answer,
+        ttl: route.ttl.min(cap),
+        ttl_capped: cap < route.ttl,
+        scope: choice.scope,
+    }
+}
+
+fn client_source(client: &Client, located: &Located, share: bool) -> ClientSource {
+    let width = if located.address.is_ipv4() { V4_PREFIX } else { V6_PREFIX };
+    let len = if share { width } else { located.own_prefix };
+    let prefix = IpNet::new(located.address, len).unwrap_or_else(|_| IpNet::from(located.address)).trunc();
+    ClientSource {
+        address: located.address,
+        prefix,
+        from_subnet: located.by_subnet,
+        subnet_ignored: client.subnet.is_some() && !located.by_subnet,
+    }
+}
+
+fn basis(s: &Snapshot, route: &Route, located: &Located) -> Basis {
+    let rule = s.places.rankings().get(located.ranking as usize).map(|ranking| ranking.rule);
+    match (&route.order, rule) {
+        (Order::Weighted(_), _) => Basis::Share,
+        (Order::Fixed(_), _) => Basis::Fixed,
+        (_, Some(Rule::ClientMap)) => Basis::ClientMap,
+        (_, Some(Rule::Location)) if located.layer == Layer::Geo => Basis::Location,
+        (_, Some(Rule::Location | Rule::Region)) => Basis::Region,
+        (_, Some(Rule::Weight) | None) => Basis::Weight,
+    }
+}
+
+fn pool(
+    s: &Snapshot,
+    route: &Route,
+    mask: u64,
+    answered: &[u8],
+    located: &Located,
+    reasons: &BTreeMap<ClusterName, String>,
+) -> Vec<PoolEntry> {
+    let order: Vec<u8> = match &route.order {
+        Order::Fixed(order) => order.clone(),
+        Order::Place { shape } => {
+            s.shapes.get(*shape as usize).map(|shape| shape.order(located.ranking).to_vec()).unwrap_or_default()
+        }
+        Order::Weighted(candidates) => {
+            weighted(ClientKey::new(located.address), candidates).into_iter().map(|at| at as u8).collect()
+        }
+    };
+    let entry = |bit: u8| {
+        let cluster = route.pool.get(usize::from(bit))?;
+        let kept = mask & 1 << (bit & 63) != 0;
+        let answered = answered.contains(&bit);
+        let why = match (reasons.get(cluster), kept, answered) {
+            (Some(reason), false, _) => reason.clone(),
+            (None, false, _) if route.undrained & 1 << (bit & 63) == 0 => "drained by the plan".into(),
+            (None, false, _) => "not fit".into(),
+            (_, true, true) => "best of those that are fit".into(),
+            (_, true, false) => "fit, but others come first".into(),
+        };
+        Some(PoolEntry { cluster: cluster.clone(), kept, answered, why })
+    };
+    order.into_iter().filter_map(entry).collect()
+}

@@ -1,0 +1,40 @@
+//! The authoritative engine: a route plan is compiled to a [`Snapshot`]; [`answer`] turns query bytes into reply bytes.
+//!
+//! Pure: no socket, no clock, no thread. The nameserver owns those and calls in, so the same code can be replayed,
+//! explained, fuzzed and measured. Between query and reply there is no allocation, no lock and no panic:
+//!
+//! * the query is parsed in place (`request`) and its name looked up in an immutable hash table whose cost does not grow
+//!   with hostile label counts (`table`);
+//! * static record sets are wire fragments, copied behind the question (`snapshot`, `compile`);
+//! * a route looks its client up in disjoint prefix ranges (`places`, `prefixes`), gets a ranking, and takes the first
+//!   cluster whose bit is set in the health word beside the snapshot (`choose`, `health`);
+//! * what was answered, and until when it may be cached, goes into the `ledger` by an atomic maximum.
+//!
+//! hickory's `Catalog` was rejected as the engine: its handlers see no EDNS, it never returns a client subnet's scope, and
+//! truncation loses OPT. Its codec reads master files here, and checks our replies in tests.
+
+mod answer;
+mod choose;
+mod compile;
+mod explain;
+mod geo;
+mod health;
+mod ledger;
+mod name;
+mod places;
+mod prefixes;
+mod reply;
+mod request;
+mod siphash;
+mod snapshot;
+mod table;
+
+pub use answer::{Transport, answer};
+pub use compile::{ADDRESSES_MAX, CompileError, ERRORS_MAX, NAMES_MAX, RRSET_BYTES_MAX};
+pub use explain::{Basis, ClientSource, Decided, Explanation, Outcome, PoolEntry, explain};
+pub use geo::{Geo, NETWORKS_MAX};
+pub use health::Health;
+pub use ledger::Ledger;
+pub use places::RANKINGS_MAX;
+pub use reply::UDP_MAX;
+pub use snapshot::{Route, Snapshot};

@@ -1,0 +1,200 @@
+//! A route plan compiled for answering: immutable, replaced whole.
+//!
+//! Record sets are wire fragments whose owner is a pointer to the question; a reply is mostly copies of them.
+
+use crate::places::Places;
+use crate::table::Table;
+use std::net::IpAddr;
+use waggle_model::routing::Candidate;
+use waggle_model::{ClusterName, DomainName, Generation};
+
+/// Immutable, compiled from a [`waggle_model::plan::RoutePlan`] by [`Snapshot::compile`].
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(crate) generation: Generation,
+    pub(crate) table: Table,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) zones: Vec<ZoneData>,
+    pub(crate) cuts: Vec<Cut>,
+    pub(crate) sets: Vec<RecordSet>,
+    /// What [`Wire`] points into.
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) shapes: Vec<Shape>,
+    pub(crate) places: Places,
+}
+
+impl Snapshot {
+    pub fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// In the order of their names; the position is the route's index everywhere in this crate.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    pub fn route(&self, name: &DomainName) -> Option<(usize, &Route)> {
+        let at = self.routes.binary_search_by(|route| route.name.cmp(name)).ok()?;
+        Some((at, self.routes.get(at)?))
+    }
+
+    pub(crate) fn wire(&self, wire: Wire) -> &[u8] {
+        self.bytes.get(wire.start as usize..wire.end as usize).unwrap_or_default()
+    }
+
+    pub(crate) fn sets_of(&self, node: &Node) -> &[RecordSet] {
+        self.sets.get(node.sets.start as usize..node.sets.end as usize).unwrap_or_default()
+    }
+}
+
+/// A range of the snapshot's bytes, or of its record sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Wire {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+}
+
+/// One name. Fields are indexes, `table::NONE` when there is no such thing.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// Octets on the wire.
+    pub(crate) name_len: u8,
+    pub(crate) zone: u32,
+    /// The delegation at or above this name.
+    pub(crate) cut: u32,
+    /// The `*` below this name.
+    pub(crate) wildcard: u32,
+    pub(crate) route: u32,
+    pub(crate) sets: Wire,
+}
+
+#[derive(Debug)]
+pub(crate) struct ZoneData {
+    pub(crate) apex_len: u8,
+    /// SOA record as negative answers carry it, TTL included (RFC 2308 §3).
+    pub(crate) negative: Wire,
+    /// Minimal answer to ANY (RFC 8482 §4.2).
+    pub(crate) any: Wire,
+}
+
+/// A delegation: referral data (RFC 1034 §4.3.2 step 3b).
+#[derive(Debug)]
+pub(crate) struct Cut {
+    pub(crate) name_len: u8,
+    pub(crate) ns: Wire,
+    pub(crate) ns_count: u16,
+    /// Address records with their owners written out (RFC 9471).
+    pub(crate) glue: Wire,
+    pub(crate) glue_count: u16,
+}
+
+/// A static RRset; each record begins with a pointer to the question.
+#[derive(Debug)]
+pub(crate) struct RecordSet {
+    pub(crate) kind: u16,
+    pub(crate) count: u16,
+    pub(crate) wire: Wire,
+    /// For CNAME: where the target is in our data.
+    pub(crate) target: Option<Target>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target {
+    pub(crate) found: crate::table::Found,
+    pub(crate) name_len: u8,
+}
+
+/// One steered record set.
+#[derive(Debug)]
+pub struct Route {
+    pub(crate) name: DomainName,
+    pub(crate) pool: Vec<ClusterName>,
+    pub(crate) ttl: u32,
+    pub(crate) order: Order,
+    /// Clusters answered at once.
+    pub(crate) picks: u32,
+    /// A bit for each cluster of the pool.
+    pub(crate) full: u64,
+    /// Not drained by the plan.
+    pub(crate) undrained: u64,
+    /// Per cluster, its A records and its AAAA records.
+    pub(crate) addresses: Vec<Addresses>,
+    pub(crate) types: Types,
+    pub(crate) fallback: Option<Addresses>,
+    /// First ledger cell of this route.
+    pub(crate) ledger: u32,
+}
+
+impl Route {
+    pub fn name(&self) -> &DomainName {
+        &self.name
+    }
+
+    /// Sorted; the position is the cluster's bit.
+    pub fn pool(&self) -> &[ClusterName] {
+        &self.pool
+    }
+
+    /// Seconds.
+    pub fn ttl(&self) -> u32 {
+        self.ttl
+    }
+
+    /// Bits of all clusters of the pool.
+    pub fn full_mask(&self) -> u64 {
+        self.full
+    }
+
+    /// Bits of the clusters that the plan does not drain.
+    pub fn undrained_mask(&self) -> u64 {
+        self.undrained
+    }
+
+    /// What is answered when nothing may be: fallback addresses excepted, the undrained pool, else the whole pool.
+    pub(crate) fn resting(&self) -> u64 {
+        if self.undrained == 0 { self.full } else { self.undrained }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Types {
+    pub(crate) a: bool,
+    pub(crate) aaaa: bool,
+}
+
+/// Address records as fragments; TTLs are patched in.
+#[derive(Clone, Debug)]
+pub(crate) struct Addresses {
+    pub(crate) list: Vec<IpAddr>,
+    pub(crate) a: Wire,
+    pub(crate) aaaa: Wire,
+}
+
+/// How a route orders its pool.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// By the client's ranking, through the pool's shape.
+    Place {
+        shape: u32,
+    },
+    Weighted(Vec<Candidate>),
+    /// Same for every client.
+    Fixed(Vec<u8>),
+}
+
+/// Pools with the same clusters share one table: for each ranking, the pool's bits in that order.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) width: usize,
+    pub(crate) orders: Vec<u8>,
+    /// Every ranking gives the same order.
+    pub(crate) uniform: bool,
+}
+
+impl Shape {
+    pub(crate) fn order(&self, ranking: u32) -> &[u8] {
+        let start = ranking as usize * self.width;
+        self.orders.get(start..start + self.width).unwrap_or_default()
+    }
+}
