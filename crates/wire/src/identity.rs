@@ -1,0 +1,76 @@
+//! Who a peer is. A certificate names exactly one identity in its subject alternative names: as a URI for our own
+//! checks (`waggle://cluster/eu-1`) and as a DNS name for TLS (`eu-1.cluster.waggle.internal`). Addresses never matter:
+//! clients dial an address but verify the name of the identity they mean to reach.
+
+use std::fmt;
+use tonic::{Request, Status};
+use waggle_model::{ClusterName, NameserverName};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Identity {
+    Control,
+    Agent(ClusterName),
+    Nameserver(NameserverName),
+}
+
+impl Identity {
+    /// `waggle://control`, `waggle://cluster/NAME` or `waggle://nameserver/NAME`.
+    pub fn uri(&self) -> String {
+        match self {
+            Identity::Control => "waggle://control".into(),
+            Identity::Agent(name) => format!("waggle://cluster/{name}"),
+            Identity::Nameserver(name) => format!("waggle://nameserver/{name}"),
+        }
+    }
+
+    /// Server name for TLS.
+    pub fn dns_name(&self) -> String {
+        match self {
+            Identity::Control => "control.waggle.internal".into(),
+            Identity::Agent(name) => format!("{name}.cluster.waggle.internal"),
+            Identity::Nameserver(name) => format!("{name}.nameserver.waggle.internal"),
+        }
+    }
+
+    fn from_uri(uri: &str) -> Option<Identity> {
+        let rest = uri.strip_prefix("waggle://")?;
+        match rest.split_once('/') {
+            None if rest == "control" => Some(Identity::Control),
+            Some(("cluster", name)) => Some(Identity::Agent(name.parse().ok()?)),
+            Some(("nameserver", name)) => Some(Identity::Nameserver(name.parse().ok()?)),
+            _ => None,
+        }
+    }
+
+    /// Identity of a DER certificate; `None` unless it names exactly one.
+    pub fn of_certificate(der: &[u8]) -> Option<Identity> {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let names = certificate.subject_alternative_name().ok()??;
+        let mut found = names.value.general_names.iter().filter_map(|name| match name {
+            GeneralName::URI(uri) => Identity::from_uri(uri),
+            _ => None,
+        });
+        match (found.next(), found.next()) {
+            (Some(identity), None) => Some(identity),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Identity::Control => f.write_str("control"),
+            Identity::Agent(name) => write!(f, "agent of {name}"),
+            Identity::Nameserver(name) => write!(f, "nameserver {name}"),
+        }
+    }
+}
+
+/// Identity of a request's peer, from its verified certificate.
+pub fn of_peer<T>(request: &Request<T>) -> Result<Identity, Status> {
+    let refuse = || Status::unauthenticated("a certificate of this federation is needed; join first");
+    let certificates = request.peer_certs().ok_or_else(refuse)?;
+    certificates.first().and_then(|leaf| Identity::of_certificate(leaf)).ok_or_else(refuse)
+}

@@ -1,0 +1,31 @@
+//! What two processes must agree on, and nothing that one of them decides alone: message types generated from `proto/`,
+//! their conversions, who a peer is, and how the channel to it is made.
+//!
+//! Documents (desired state, observed state, route plan, status) travel as the bytes that are stored, with a generation
+//! and a digest ([`document`]); small frequent messages (beats, views) are typed messages ([`convert`]). Identity comes
+//! from the peer's certificate and from nothing else ([`identity`]).
+
+pub mod channel;
+pub mod convert;
+pub mod credentials;
+pub mod document;
+pub mod enroll;
+pub mod identity;
+pub mod tls;
+pub mod token;
+
+/// Generated from `proto/waggle/**`.
+pub mod proto {
+    pub mod document {
+        tonic::include_proto!("waggle.document.v1");
+    }
+    pub mod identity {
+        tonic::include_proto!("waggle.identity.v1");
+    }
+    pub mod agent {
+        tonic::include_proto!("waggle.agent.v1");
+    }
+    pub mod route {
+        tonic::include_proto!("waggle.route.v1");
+    }
+}
