@@ -1,0 +1,201 @@
+//! One pass: look at the swarm, decide what each stack needs, write that and nothing more, and say how far each is.
+//!
+//! A pass may run any number of times with no effect beyond the first. All stacks are decided before anything is written.
+//! Where Swarm gave up on an update (paused or rolled back), the attempt has failed and is left alone: an agent that
+//! applied it again would fight Swarm for ever. Rejected: driving Swarm's `rollback=previous`, whose "previous" is whatever
+//! the last write replaced; going back is a new attempt at an older release, like any other.
+
+use crate::engine::{Engine, EngineError};
+use crate::memory::Memory;
+use crate::observe;
+use crate::order::Payloads;
+use crate::seen::{Seen, look};
+use decide::{Step, decide};
+use execute::Ids;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use waggle_model::desired::Desired;
+use waggle_model::observed::{Observed, Phase};
+use waggle_model::{StackName, Timestamp};
+use waggle_stack::Objects;
+
+mod decide;
+mod execute;
+
+/// Rounds of look and write in one pass, when somebody else writes in between.
+pub const ROUNDS_MAX: usize = 4;
+
+/// What came of a pass.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub observed: Observed,
+    /// Writes asked of the Engine.
+    pub writes: usize,
+    /// Why the pass could not do its work, if so.
+    pub error: Option<String>,
+}
+
+impl Report {
+    /// Something is on its way; the next pass should come soon.
+    pub fn is_busy(&self) -> bool {
+        let busy = |phase: &Phase| matches!(phase, Phase::Applying(_) | Phase::Removing);
+        self.writes > 0 || self.observed.stacks.values().any(|stack| busy(&stack.phase))
+    }
+}
+
+/// One pass towards `desired`. A generation below the one worked on before is refused and changes nothing.
+pub async fn apply(
+    engine: &dyn Engine,
+    desired: &Desired,
+    payloads: &Payloads,
+    memory: &mut Memory,
+    now: Timestamp,
+) -> Report {
+    if desired.generation < memory.generation() {
+        let error =
+            format!("generation {} is older than {}, which is in force", desired.generation, memory.generation());
+        return Report { observed: observe::stale(memory, &desired.cluster, now, None), writes: 0, error: Some(error) };
+    }
+    memory.set_generation(desired.generation);
+    let mut pass = Pass { engine, desired, payloads, now, phases: BTreeMap::new(), writes: 0, error: None };
+    match pass.rounds(memory).await {
+        Ok(seen) => {
+            let objects = objects_of(desired, memory);
+            let observed = observe::observed(&seen, desired, &objects, &pass.phases, now);
+            memory.seen = Some(seen);
+            memory.last = Some(observed.clone());
+            Report { observed, writes: pass.writes, error: pass.error }
+        }
+        Err(error) => {
+            let error = waggle_daemon::tasks::chain(&error);
+            let mut observed = observe::stale(memory, &desired.cluster, now, Some(error.clone()));
+            observe::pending(&mut observed, desired, &error);
+            Report { observed, writes: pass.writes, error: Some(error) }
+        }
+    }
+}
+
+/// A cheap look between passes: tasks only. Phases stay what the last pass found. `None` before the first pass.
+pub async fn glance(
+    engine: &dyn Engine,
+    desired: &Desired,
+    memory: &mut Memory,
+    now: Timestamp,
+) -> Option<Result<Observed, EngineError>> {
+    let mut seen = memory.seen.take()?;
+    let tasks = engine.tasks().await;
+    let answer = match tasks {
+        Ok(tasks) => {
+            seen.tasks = tasks;
+            let last = memory.last.as_ref().map(|last| &last.stacks);
+            let phases = last.into_iter().flatten().map(|(name, stack)| (name.clone(), stack.phase.clone())).collect();
+            let objects = objects_of(desired, memory);
+            let observed = observe::observed(&seen, desired, &objects, &phases, now);
+            memory.last = Some(observed.clone());
+            Ok(observed)
+        }
+        Err(error) => Err(error),
+    };
+    memory.seen = Some(seen);
+    Some(answer)
+}
+
+fn objects_of(desired: &Desired, memory: &mut Memory) -> BTreeMap<StackName, Arc<Objects>> {
+    let read = |(name, stack)| Some((StackName::clone(name), memory.objects(name, stack).ok()?));
+    desired.stacks.iter().filter_map(read).collect()
+}
+
+struct Pass<'a> {
+    engine: &'a dyn Engine,
+    desired: &'a Desired,
+    payloads: &'a Payloads,
+    now: Timestamp,
+    phases: BTreeMap<StackName, Phase>,
+    writes: usize,
+    error: Option<String>,
+}
+
+impl Pass<'_> {
+    /// Looks and writes until there is nothing to write or somebody else kept writing; ends with a look.
+    async fn rounds(&mut self, memory: &mut Memory) -> Result<Seen, EngineError> {
+        let mut last = BTreeMap::new();
+        for round in 1.. {
+            let seen = look(self.engine).await?;
+            let steps = decide(self.desired, self.payloads, memory, &seen, self.now);
+            self.phases = steps.iter().map(|(name, step)| (name.clone(), step.phase.clone())).collect();
+            memory.forget_others(|name| self.desired.stacks.contains_key(name));
+            if let Err(error) = memory.keep().await {
+                // Without it a failed attempt would be tried again after a restart.
+                let error = waggle_daemon::tasks::chain(&error);
+                for phase in self.phases.values_mut().filter(|phase| matches!(phase, Phase::Applying(_))) {
+                    *phase = Phase::Applying(format!("nothing is written: {error}"));
+                }
+                self.error = Some(error);
+                return Ok(seen);
+            }
+            if round > ROUNDS_MAX || steps.values().all(|step| step.actions.is_empty()) {
+                // Still in somebody's way after the last round: say what it is.
+                self.phases
+                    .extend(last.into_iter().filter(|(name, _)| !steps.get(name).is_none_or(|s| s.actions.is_empty())));
+                return Ok(seen);
+            }
+            last = self.write(steps, &seen, memory).await;
+            if last.is_empty() {
+                memory.keep().await.unwrap_or_else(|error| {
+                    self.error = Some(waggle_daemon::tasks::chain(&error));
+                });
+                return look(self.engine).await;
+            }
+        }
+        look(self.engine).await
+    }
+
+    /// Writes what was decided. Names the stacks that met a change in the meantime: they must be looked at again.
+    async fn write(
+        &mut self,
+        steps: BTreeMap<StackName, Step>,
+        seen: &Seen,
+        memory: &mut Memory,
+    ) -> BTreeMap<StackName, Phase> {
+        let mut again = BTreeMap::new();
+        let mut ids = Ids::of(seen);
+        for (name, step) in steps {
+            if step.actions.is_empty() {
+                continue;
+            }
+            let removing = step.phase == Phase::Removing;
+            let done = execute::run(self.engine, self.payloads, &mut ids, step.actions).await;
+            self.writes += done.writes;
+            let Err(error) = done.outcome else { continue };
+            match error.error {
+                EngineError::Conflict(_) | EngineError::NotFound(_) => {
+                    tracing::debug!(stack = %name, %error, "the swarm has changed meanwhile");
+                    let phase = if removing { Phase::Removing } else { Phase::Applying(error.to_string()) };
+                    again.insert(name, phase);
+                }
+                _ if error.error.is_passing() || removing || error.at_removal => {
+                    tracing::info!(stack = %name, %error, "not done yet");
+                    self.phase(&name, removing, error.to_string());
+                }
+                _ => {
+                    tracing::warn!(stack = %name, %error, "the attempt failed");
+                    let why = error.to_string();
+                    if let Some(attempt) = memory.attempt_mut(&name) {
+                        attempt.failed = Some(why.clone());
+                    }
+                    self.phases.insert(name, Phase::Failed(why));
+                }
+            }
+        }
+        again
+    }
+
+    fn phase(&mut self, name: &StackName, removing: bool, why: String) {
+        if !removing {
+            self.phases.insert(name.clone(), Phase::Applying(why));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,197 @@
+//! The Engine port: what the agent asks of a swarm, and the two that answer.
+//!
+//! A trait because it has two real implementations: [`docker`], the Docker Engine's API, and [`fake`], a small swarm that
+//! behaves (tasks take time, fail, get rescheduled, updates pause and roll back), which simulation and tests run on.
+//!
+//! Specs are `waggle-stack`'s own types, the ones that differences are computed on, and never those of a client library:
+//! what such a library does not know is lost on reading and deleted by the next write.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+use waggle_model::Timestamp;
+use waggle_stack::objects::service::ServiceSpec;
+use waggle_stack::objects::{NetworkSpec, PayloadSpec};
+
+pub mod docker;
+pub mod fake;
+mod http;
+mod registry;
+
+/// Why the Engine did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum EngineError {
+    #[error("the Docker Engine cannot be reached at {} ({why}); is Docker running?", socket.display())]
+    Unreachable { socket: PathBuf, why: String },
+    #[error("no permission to use {}; run the agent as root or as a member of the socket's group", .0.display())]
+    Permission(PathBuf),
+    #[error("the Docker Engine did not answer within {} s", .0.as_secs())]
+    Slow(Duration),
+    #[error("this Docker Engine is not part of a swarm ({0}); run `docker swarm init` or `docker swarm join` first")]
+    NoSwarm(String),
+    #[error("this Docker Engine is not a manager of its swarm; run the agent on a manager{}", listed(managers))]
+    NotManager { managers: Vec<String> },
+    #[error("the swarm has no leader: {0}")]
+    NoLeader(String),
+    #[error("API version {0} of this Docker Engine is too old; 1.41 (Docker 20.10) is the least")]
+    TooOld(String),
+    /// Somebody else wrote in between, or the name is taken.
+    #[error("{0}")]
+    Conflict(String),
+    #[error("{0}")]
+    NotFound(String),
+    #[error("{0}")]
+    Refused(String),
+    #[error("the Docker Engine's answer cannot be read: {0}")]
+    Answer(String),
+}
+
+impl EngineError {
+    /// Whether the same call may well succeed later without anything being changed.
+    pub fn is_passing(&self) -> bool {
+        use EngineError::*;
+        matches!(self, Unreachable { .. } | Permission(_) | Slow(_) | NoLeader(_) | NotManager { .. } | NoSwarm(_))
+    }
+}
+
+fn listed(managers: &[String]) -> String {
+    if managers.is_empty() {
+        return "; `docker node ls` there lists them".into();
+    }
+    format!(", for example at {}", managers.join(", "))
+}
+
+/// The Engine and its place in the swarm.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Info {
+    pub engine_version: String,
+    pub swarm_id: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Node {
+    pub id: String,
+    pub name: String,
+    /// `ready`, `down`, `disconnected`, `unknown`.
+    pub state: String,
+    /// `active`, `pause`, `drain`.
+    pub availability: String,
+    /// Managers only.
+    pub reachable: Option<bool>,
+}
+
+impl Node {
+    pub fn is_ready(&self) -> bool {
+        self.state == "ready"
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Network {
+    pub id: String,
+    pub name: String,
+    /// `swarm`, `local`, `global`.
+    pub scope: String,
+    pub driver: String,
+    pub internal: bool,
+    pub attachable: bool,
+    pub options: BTreeMap<String, String>,
+    pub subnets: Vec<String>,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A secret or a config; of secrets the API never gives the bytes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stored {
+    pub id: String,
+    pub version: u64,
+    pub name: String,
+    pub labels: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Service {
+    pub id: String,
+    pub version: u64,
+    pub spec: ServiceSpec,
+    pub update: Option<UpdateStatus>,
+    /// Jobs: runs so far.
+    pub job_iteration: Option<u64>,
+    /// Published ports as `8080->80/tcp`.
+    pub ports: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UpdateStatus {
+    /// `updating`, `paused`, `completed`, `rollback_started`, `rollback_paused`, `rollback_completed`.
+    pub state: String,
+    /// As the Engine spells it; compared, never read.
+    pub started: String,
+    pub message: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Task {
+    pub id: String,
+    pub service: String,
+    /// 0 for tasks of global services.
+    pub slot: u64,
+    pub node: String,
+    pub image: String,
+    /// `ready`, `running`, `shutdown`, `remove`, `complete`.
+    pub desired: String,
+    /// `new` … `running`, `complete`, `shutdown`, `failed`, `rejected`, `orphaned`.
+    pub state: String,
+    pub error: String,
+    pub exit_code: Option<i64>,
+    pub job_iteration: Option<u64>,
+    pub at: Timestamp,
+}
+
+/// What a registry says of an image.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resolved {
+    /// `sha256:…`.
+    pub digest: String,
+    /// Operating system and architecture.
+    pub platforms: Vec<(String, String)>,
+}
+
+/// Kinds of named bytes that a swarm keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Secret,
+    Config,
+}
+
+/// One swarm, through one of its managers.
+///
+/// Lists hold all there is, whoever made it, so that taken names and external objects are seen; only tasks are those of
+/// stacks (label `com.docker.stack.namespace`).
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Also fails when the Engine is not an active manager.
+    async fn info(&self) -> Result<Info, EngineError>;
+    async fn nodes(&self) -> Result<Vec<Node>, EngineError>;
+    async fn networks(&self) -> Result<Vec<Network>, EngineError>;
+    async fn stored(&self, kind: Kind) -> Result<Vec<Stored>, EngineError>;
+    async fn services(&self) -> Result<Vec<Service>, EngineError>;
+    async fn tasks(&self) -> Result<Vec<Task>, EngineError>;
+    /// Ids of the tasks whose spec is their service's current one.
+    async fn tasks_up_to_date(&self) -> Result<BTreeSet<String>, EngineError>;
+
+    async fn create_network(&self, spec: &NetworkSpec) -> Result<String, EngineError>;
+    async fn remove_network(&self, id: &str) -> Result<(), EngineError>;
+    async fn create_stored(&self, kind: Kind, spec: &PayloadSpec, data: &Bytes) -> Result<String, EngineError>;
+    /// Labels only: the bytes of secrets and configs cannot change.
+    async fn update_stored(&self, kind: Kind, id: &str, version: u64, spec: &PayloadSpec) -> Result<(), EngineError>;
+    async fn remove_stored(&self, kind: Kind, id: &str) -> Result<(), EngineError>;
+    async fn create_service(&self, spec: &ServiceSpec) -> Result<String, EngineError>;
+    async fn update_service(&self, id: &str, version: u64, spec: &ServiceSpec) -> Result<(), EngineError>;
+    async fn remove_service(&self, id: &str) -> Result<(), EngineError>;
+
+    /// Asks the image's registry, through the Engine.
+    async fn resolve(&self, image: &str) -> Result<Resolved, EngineError>;
+}

@@ -1,0 +1,245 @@
+//! Answers of the Engine as we read them, and what they become.
+
+use crate::engine;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use waggle_model::Timestamp;
+use waggle_stack::objects::service::ServiceSpec;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Network {
+    id: String,
+    name: String,
+    #[serde(default)]
+    scope: String,
+    #[serde(default)]
+    driver: String,
+    #[serde(default)]
+    internal: bool,
+    #[serde(default)]
+    attachable: bool,
+    #[serde(default)]
+    options: Option<BTreeMap<String, String>>,
+    #[serde(rename = "IPAM", default)]
+    ipam: Option<Ipam>,
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Ipam {
+    #[serde(default)]
+    config: Option<Vec<IpamConfig>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct IpamConfig {
+    #[serde(default)]
+    subnet: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Stored {
+    #[serde(rename = "ID")]
+    id: String,
+    version: Version,
+    spec: StoredSpec,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StoredSpec {
+    name: String,
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Version {
+    /// Left out when 0: the first iteration of a job is `{}`.
+    #[serde(default)]
+    index: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Service {
+    #[serde(rename = "ID")]
+    id: String,
+    version: Version,
+    spec: ServiceSpec,
+    #[serde(default)]
+    endpoint: Option<Endpoint>,
+    #[serde(default)]
+    update_status: Option<UpdateStatus>,
+    #[serde(default)]
+    job_status: Option<JobStatus>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Endpoint {
+    #[serde(default)]
+    ports: Option<Vec<Port>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Port {
+    #[serde(default)]
+    protocol: String,
+    #[serde(default)]
+    target_port: u32,
+    #[serde(default)]
+    published_port: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct UpdateStatus {
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    started_at: Option<String>,
+    #[serde(default)]
+    message: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct JobStatus {
+    #[serde(default)]
+    job_iteration: Option<Version>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct TaskId {
+    #[serde(rename = "ID")]
+    pub id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Task {
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(rename = "ServiceID", default)]
+    service_id: String,
+    #[serde(default)]
+    slot: u64,
+    #[serde(rename = "NodeID", default)]
+    node_id: String,
+    #[serde(default)]
+    desired_state: String,
+    #[serde(default)]
+    status: TaskStatus,
+    #[serde(default)]
+    spec: TaskSpec,
+    #[serde(default)]
+    job_iteration: Option<Version>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TaskStatus {
+    #[serde(default)]
+    timestamp: String,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    err: String,
+    #[serde(default)]
+    container_status: Option<ContainerStatus>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ContainerStatus {
+    #[serde(default)]
+    exit_code: i64,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TaskSpec {
+    #[serde(default)]
+    container_spec: Option<ContainerSpec>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ContainerSpec {
+    #[serde(default)]
+    image: String,
+}
+
+impl From<Network> for engine::Network {
+    fn from(n: Network) -> Self {
+        let subnets = n.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+        engine::Network {
+            id: n.id,
+            name: n.name,
+            scope: n.scope,
+            driver: n.driver,
+            internal: n.internal,
+            attachable: n.attachable,
+            options: n.options.unwrap_or_default(),
+            subnets: subnets.into_iter().map(|config| config.subnet).collect(),
+            labels: n.labels.unwrap_or_default(),
+        }
+    }
+}
+
+impl From<Stored> for engine::Stored {
+    fn from(s: Stored) -> Self {
+        let labels = s.spec.labels.unwrap_or_default();
+        engine::Stored { id: s.id, version: s.version.index, name: s.spec.name, labels }
+    }
+}
+
+impl From<Service> for engine::Service {
+    fn from(s: Service) -> Self {
+        let ports = s.endpoint.and_then(|endpoint| endpoint.ports).unwrap_or_default();
+        let port = |p: Port| format!("{}->{}/{}", p.published_port, p.target_port, p.protocol);
+        let update = s.update_status.filter(|status| !status.state.is_empty());
+        engine::Service {
+            id: s.id,
+            version: s.version.index,
+            spec: s.spec,
+            update: update.map(|u| engine::UpdateStatus {
+                state: u.state,
+                started: u.started_at.unwrap_or_default(),
+                message: u.message,
+            }),
+            job_iteration: s.job_status.and_then(|job| job.job_iteration).map(|version| version.index),
+            ports: ports.into_iter().map(port).collect(),
+        }
+    }
+}
+
+impl From<Task> for engine::Task {
+    fn from(t: Task) -> Self {
+        // Times are Go's, RFC 3339 with nanoseconds; one that cannot be read only costs order among tasks.
+        let at = t.status.timestamp.parse::<jiff::Timestamp>().map(|at| at.as_millisecond()).unwrap_or(0);
+        // Swarm leaves the exit code 0 on tasks that never had a container.
+        let exited = matches!(t.status.state.as_str(), "complete" | "failed" | "shutdown");
+        engine::Task {
+            id: t.id,
+            service: t.service_id,
+            slot: t.slot,
+            node: t.node_id,
+            image: t.spec.container_spec.map(|spec| spec.image).unwrap_or_default(),
+            desired: t.desired_state,
+            state: t.status.state,
+            error: t.status.err,
+            exit_code: t.status.container_status.map(|status| status.exit_code).filter(|_| exited),
+            job_iteration: t.job_iteration.map(|version| version.index),
+            at: Timestamp(u64::try_from(at).unwrap_or(0)),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! A small swarm that behaves: the Engine port's second implementation, for the simulation and for tests.
+//!
+//! Time is pushed ([`Fake::advance`]), chance comes from a seed, nothing iterates a hash map: the same calls give the same
+//! history. It plays what decides about rollouts: scheduling on nodes, tasks that take time and fail, the restart
+//! supervisor, rolling updates with parallelism, order, monitor and failure action, and Swarm's own rollback. It plays no
+//! networks, volumes or resource limits, and asks nobody for health: how an image behaves is told it by a [`Behaviour`].
+
+use super::{Engine, EngineError, Info, Kind, Network, Node, Resolved, Service, Stored, Task};
+use async_trait::async_trait;
+use bytes::Bytes;
+use state::State;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use waggle_model::Timestamp;
+use waggle_stack::objects::service::ServiceSpec;
+use waggle_stack::objects::{NetworkSpec, PayloadSpec};
+
+mod objects;
+mod state;
+mod tasks;
+mod update;
+
+/// What tasks of an image do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Start and run; jobs end well after the time of [`Timing::job`].
+    #[default]
+    Runs,
+    /// Start and never get healthy: they fail instead of becoming `running`.
+    Unhealthy,
+    /// Run for a while, then exit with a code.
+    Exits { after: Duration, code: i64 },
+    /// The image is not to be had.
+    Missing,
+    /// Hang in `preparing` for ever.
+    Hangs,
+}
+
+/// How long things take; each time varies by up to `jitter`.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    pub prepare: Duration,
+    pub start: Duration,
+    pub stop: Duration,
+    pub job: Duration,
+    pub jitter: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Timing {
+        let ms = Duration::from_millis;
+        Timing { prepare: ms(200), start: ms(300), stop: ms(200), job: ms(1000), jitter: ms(50) }
+    }
+}
+
+/// One simulated swarm.
+pub struct Fake(Mutex<State>);
+
+impl Fake {
+    /// A swarm of `nodes` nodes, `n1` the one manager. `id` is the swarm's.
+    pub fn new(id: &str, nodes: u32, seed: u64, now: Timestamp) -> Fake {
+        Fake(Mutex::new(State::new(id, nodes, seed, now)))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state if the Engine answers at all.
+    fn reach(&self) -> Result<MutexGuard<'_, State>, EngineError> {
+        let state = self.state();
+        if state.reachable {
+            return Ok(state);
+        }
+        Err(EngineError::Unreachable { socket: PathBuf::from("/fake.sock"), why: "made unreachable".into() })
+    }
+
+    /// As [`reach`](Fake::reach), for a write.
+    fn write(&self) -> Result<MutexGuard<'_, State>, EngineError> {
+        let mut state = self.reach()?;
+        if !state.leader {
+            return Err(EngineError::NoLeader("The swarm does not have a leader".into()));
+        }
+        state.writes += 1;
+        Ok(state)
+    }
+
+    /// Lets everything happen that is due until `now`.
+    pub fn advance(&self, now: Timestamp) {
+        self.state().advance(now);
+    }
+
+    pub fn set_timing(&self, timing: Timing) {
+        self.state().timing = timing;
+    }
+
+    /// Tasks whose image reference contains `image` behave so from their start on; the latest call wins.
+    pub fn script(&self, image: &str, behaviour: Behaviour) {
+        self.state().behaviours.insert(0, (image.to_owned(), behaviour));
+    }
+
+    /// What `resolve` answers for `image`.
+    pub fn publish(&self, image: &str, resolved: Resolved) {
+        self.state().registry.insert(image.to_owned(), resolved);
+    }
+
+    /// A dead Engine, as the agent sees it; the swarm goes on.
+    pub fn set_reachable(&self, reachable: bool) {
+        self.state().reachable = reachable;
+    }
+
+    /// Without a leader nothing can be written; tasks go on.
+    pub fn set_leader(&self, leader: bool) {
+        self.state().leader = leader;
+    }
+
+    /// A node is lost or comes back. Tasks of a lost one are replaced elsewhere.
+    pub fn set_node(&self, name: &str, ready: bool) {
+        self.state().set_node(name, ready);
+    }
+
+    pub fn drain_node(&self, name: &str, drained: bool) {
+        self.state().drain_node(name, drained);
+    }
+
+    /// The running tasks of a service exit with `code`; returns how many.
+    pub fn kill(&self, service: &str, code: i64) -> usize {
+        self.state().kill(service, code)
+    }
+
+    /// The next `count` updates meet a version that somebody else has just changed.
+    pub fn conflict(&self, count: u32) {
+        self.state().conflicts = count;
+    }
+
+    /// Somebody else changes a service by hand.
+    pub fn meddle(&self, service: &str, change: impl FnOnce(&mut ServiceSpec)) {
+        self.state().meddle(service, change);
+    }
+
+    /// Writes asked for so far, refused ones included.
+    pub fn writes(&self) -> u64 {
+        self.state().writes
+    }
+}
+
+#[async_trait]
+impl Engine for Fake {
+    async fn info(&self) -> Result<Info, EngineError> {
+        let state = self.reach()?;
+        Ok(Info { engine_version: "20.10.24-fake".into(), swarm_id: state.id.clone() })
+    }
+
+    async fn nodes(&self) -> Result<Vec<Node>, EngineError> {
+        Ok(self.reach()?.nodes.values().cloned().collect())
+    }
+
+    async fn networks(&self) -> Result<Vec<Network>, EngineError> {
+        Ok(self.reach()?.networks.values().cloned().collect())
+    }
+
+    async fn stored(&self, kind: Kind) -> Result<Vec<Stored>, EngineError> {
+        let state = self.reach()?;
+        let of_kind = state.stored.iter().filter(|((k, _), _)| *k == kind);
+        Ok(of_kind.map(|(_, stored)| stored.clone()).collect())
+    }
+
+    async fn services(&self) -> Result<Vec<Service>, EngineError> {
+        Ok(self.reach()?.list_services())
+    }
+
+    async fn tasks(&self) -> Result<Vec<Task>, EngineError> {
+        Ok(self.reach()?.list_tasks())
+    }
+
+    async fn tasks_up_to_date(&self) -> Result<BTreeSet<String>, EngineError> {
+        Ok(self.reach()?.up_to_date())
+    }
+
+    async fn create_network(&self, spec: &NetworkSpec) -> Result<String, EngineError> {
+        self.write()?.create_network(spec)
+    }
+
+    async fn remove_network(&self, id: &str) -> Result<(), EngineError> {
+        self.write()?.remove_network(id)
+    }
+
+    async fn create_stored(&self, kind: Kind, spec: &PayloadSpec, data: &Bytes) -> Result<String, EngineError> {
+        self.write()?.create_stored(kind, spec, data)
+    }
+
+    async fn update_stored(&self, kind: Kind, id: &str, version: u64, spec: &PayloadSpec) -> Result<(), EngineError> {
+        self.write()?.update_stored(kind, id, version, spec)
+    }
+
+    async fn remove_stored(&self, kind: Kind, id: &str) -> Result<(), EngineError> {
+        self.write()?.remove_stored(kind, id)
+    }
+
+    async fn create_service(&self, spec: &ServiceSpec) -> Result<String, EngineError> {
+        self.write()?.create_service(spec)
+    }
+
+    async fn update_service(&self, id: &str, version: u64, spec: &ServiceSpec) -> Result<(), EngineError> {
+        self.write()?.update_service(id, version, spec)
+    }
+
+    async fn remove_service(&self, id: &str) -> Result<(), EngineError> {
+        self.write()?.remove_service(id)
+    }
+
+    async fn resolve(&self, image: &str) -> Result<Resolved, EngineError> {
+        let state = self.reach()?;
+        let known = state.registry.get(image).cloned();
+        known.ok_or_else(|| EngineError::NotFound(format!("manifest for {image} not found")))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! How far a service is, from one look: pure.
+//!
+//! The rules are those by which the docker CLI waits (docker/cli: cli/command/service/progress/progress.go), with two
+//! differences: a rollback is a failure, and tasks of older specs never count.
+
+use crate::engine::{Service, Task};
+use crate::seen::Seen;
+use std::collections::BTreeSet;
+use waggle_model::Timestamp;
+use waggle_stack::objects::service::ServiceSpec;
+
+/// Errors of tasks named in one message.
+const ERRORS_MAX: usize = 3;
+/// Characters of one task's error.
+const ERROR_CHARS_MAX: usize = 300;
+
+/// Tasks of the current spec against those wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    pub wanted: u64,
+    /// Running, or for jobs completed.
+    pub have: u64,
+}
+
+pub fn count(seen: &Seen, service: &Service) -> Count {
+    let current = || seen.tasks_of(&service.id).filter(|task| seen.up_to_date.contains(&task.id));
+    let iteration = |task: &&Task| service.job_iteration.is_none() || task.job_iteration == service.job_iteration;
+    let distinct = |key: fn(&Task) -> (u64, &str), wanted: &dyn Fn(&Task) -> bool| {
+        let keys: BTreeSet<_> = current().filter(iteration).filter(|task| wanted(task)).map(key).collect();
+        keys.len() as u64
+    };
+    let by_slot: fn(&Task) -> (u64, &str) = |task| (task.slot, "");
+    let by_node: fn(&Task) -> (u64, &str) = |task| (0, task.node.as_str());
+    let serving = |task: &Task| seen.is_serving(task);
+    let done = |task: &Task| task.state == "complete";
+    let meant = |task: &Task| matches!(task.desired.as_str(), "running" | "ready" | "complete");
+    let mode = &service.spec.mode;
+    match mode.name() {
+        "global" => Count { wanted: distinct(by_node, &meant), have: distinct(by_node, &serving) },
+        "global-job" => Count { wanted: distinct(by_node, &meant), have: distinct(by_node, &done) },
+        "replicated-job" => {
+            let total = mode.replicated_job.as_ref().and_then(|job| job.total_completions);
+            Count { wanted: total.unwrap_or(1), have: distinct(by_slot, &done) }
+        }
+        _ => {
+            let replicas = mode.replicated.as_ref().and_then(|replicated| replicated.replicas);
+            Count { wanted: replicas.unwrap_or(1), have: distinct(by_slot, &serving) }
+        }
+    }
+}
+
+/// What a service still waits for; `None` when its tasks are all there and Swarm is done with it.
+pub fn waits_for(seen: &Seen, key: &str, spec: &ServiceSpec, since: Timestamp) -> Option<String> {
+    let Some(service) = seen.service(&spec.name) else {
+        return Some(format!("{key}: not there yet"));
+    };
+    let count = count(seen, service);
+    let nowhere = service.spec.mode.name().starts_with("global") && count.wanted == 0;
+    if count.have < count.wanted || nowhere {
+        let doing = if spec.is_job() { "completed" } else { "running" };
+        let errors = errors(seen, service, since);
+        let why = if errors.is_empty() { String::new() } else { format!(" ({errors})") };
+        return Some(format!("{key}: {} of {} tasks {doing}{why}", count.have, count.wanted.max(1)));
+    }
+    let status = service.update.as_ref().map(|status| status.state.as_str());
+    (status == Some("updating")).then(|| format!("{key}: Swarm watches the updated tasks"))
+}
+
+/// What went wrong with tasks of a service since `since`: distinct errors, newest first.
+pub fn errors(seen: &Seen, service: &Service, since: Timestamp) -> String {
+    let unwell = |task: &&Task| {
+        let stuck = task.state == "pending" || (task.state == "preparing" && !task.error.is_empty());
+        matches!(task.state.as_str(), "failed" | "rejected") && task.at >= since || stuck && !task.error.is_empty()
+    };
+    let mut tasks: Vec<&Task> = seen.tasks_of(&service.id).filter(unwell).collect();
+    tasks.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
+    let mut said: Vec<String> = Vec::new();
+    for task in tasks {
+        let text = error_of(task);
+        if !said.contains(&text) {
+            said.push(text);
+        }
+        if said.len() == ERRORS_MAX {
+            break;
+        }
+    }
+    said.join("; ")
+}
+
+fn error_of(task: &Task) -> String {
+    let text = match (task.error.is_empty(), task.exit_code) {
+        (true, Some(code)) => format!("a task exited with {code}"),
+        (true, None) => format!("a task is {}", task.state),
+        (false, _) => task.error.clone(),
+    };
+    text.chars().take(ERROR_CHARS_MAX).collect()
+}
+
+/// Why Swarm's own verdict on an update makes the attempt a failure.
+pub fn verdict(seen: &Seen, key: &str, service: &Service, state: &str, message: &str, since: Timestamp) -> String {
+    let what = match state {
+        "paused" => format!("Swarm paused the update of {key}"),
+        "rollback_paused" => format!("Swarm's rollback of {key} is paused"),
+        "rollback_started" => format!("Swarm is rolling {key} back"),
+        _ => format!("Swarm rolled {key} back"),
+    };
+    let errors = errors(seen, service, since);
+    match (errors.is_empty(), message.is_empty()) {
+        (false, _) => format!("{what}: {errors}"),
+        (true, false) => format!("{what}: {message}"),
+        (true, true) => what,
+    }
+}

@@ -1,0 +1,155 @@
+//! The working loop: passes over the swarm, and cheap looks in between.
+//!
+//! One task owns the memory and does all writing. It polls: Swarm's event stream tells of services and nodes but not of
+//! tasks, so that a crash would go unseen, and a stream that breaks needs polling as well.
+
+use crate::apply::{self, Report};
+use crate::beat::Pulse;
+use crate::engine::Engine;
+use crate::memory::Memory;
+use crate::metrics::Metrics;
+use crate::observe;
+use crate::order::{Order, Payloads};
+use crate::seen::look;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tracing::Instrument;
+use waggle_daemon::{CancellationToken, Status};
+use waggle_model::observed::Observed;
+use waggle_model::{ClusterName, Timestamp};
+
+/// Between whole passes when all is as desired.
+pub const PASS_INTERVAL: Duration = Duration::from_secs(1);
+/// Between whole passes while something is on its way.
+pub const BUSY_INTERVAL: Duration = Duration::from_millis(500);
+/// Between looks at the tasks.
+pub const GLANCE_INTERVAL: Duration = Duration::from_millis(300);
+
+/// The loop and what it feeds.
+pub struct Work {
+    pub cluster: ClusterName,
+    pub engine: Arc<dyn Engine>,
+    pub memory: Memory,
+    pub orders: watch::Receiver<Option<Arc<Order>>>,
+    pub observed: watch::Sender<Option<Arc<Observed>>>,
+    pub pulse: watch::Sender<Pulse>,
+    pub metrics: Metrics,
+    pub status: Status,
+}
+
+impl Work {
+    /// Works until `token` is cancelled. A write that has begun is ended first.
+    pub async fn run(mut self, token: CancellationToken) {
+        while !token.is_cancelled() {
+            let order = self.orders.borrow_and_update().clone();
+            let began = Instant::now();
+            let busy = match &order {
+                Some(order) => self.pass(order).await,
+                None => self.idle().await,
+            };
+            let next = began + if busy { BUSY_INTERVAL } else { PASS_INTERVAL };
+            if !self.wait(order.as_deref(), next, &token).await {
+                break;
+            }
+        }
+    }
+
+    /// Glances until the next pass is due; at once when a new order comes or a task came or went. False: stop.
+    async fn wait(&mut self, order: Option<&Order>, next: Instant, token: &CancellationToken) -> bool {
+        loop {
+            let glance = (Instant::now() + GLANCE_INTERVAL).min(next);
+            tokio::select! {
+                () = token.cancelled() => return false,
+                changed = self.orders.changed() => return changed.is_ok(),
+                () = sleep_until(glance) => {}
+            }
+            if Instant::now() >= next {
+                return true;
+            }
+            if let Some(order) = order
+                && self.glance(order).await
+            {
+                return true;
+            }
+        }
+    }
+
+    async fn pass(&mut self, order: &Order) -> bool {
+        let span = tracing::info_span!("pass", generation = %order.desired.generation);
+        if self.memory.last.as_ref().is_none_or(|last| last.generation != order.desired.generation) {
+            // Only the first pass belongs to the change that led to it; later ones would make its trace endless.
+            waggle_daemon::trace::set_parent(&span, &order.traceparent);
+        }
+        let report = self.apply(&order.desired, &order.payloads).instrument(span).await;
+        self.metrics.pass(if report.error.is_some() { "error" } else { "ok" });
+        if let Some(error) = &report.error {
+            tracing::warn!(error, "the pass could not do its work");
+        }
+        let busy = report.is_busy();
+        self.publish(report.observed);
+        busy
+    }
+
+    async fn apply(&mut self, desired: &waggle_model::desired::Desired, payloads: &Payloads) -> Report {
+        let now = Timestamp(waggle_daemon::time::now());
+        apply::apply(self.engine.as_ref(), desired, payloads, &mut self.memory, now).await
+    }
+
+    /// Without an order there is nothing to do but to tell how the swarm is.
+    async fn idle(&mut self) -> bool {
+        let now = Timestamp(waggle_daemon::time::now());
+        let observed = match look(self.engine.as_ref()).await {
+            Ok(seen) => observe::idle(&seen, &self.cluster, now),
+            Err(error) => {
+                let error = waggle_daemon::tasks::chain(&error);
+                observe::stale(&self.memory, &self.cluster, now, Some(error))
+            }
+        };
+        self.publish(observed);
+        false
+    }
+
+    /// True when a task came, went or changed its state.
+    async fn glance(&mut self, order: &Order) -> bool {
+        let before = self.memory.last.as_ref().map(states);
+        let now = Timestamp(waggle_daemon::time::now());
+        match apply::glance(self.engine.as_ref(), &order.desired, &mut self.memory, now).await {
+            Some(Ok(observed)) => {
+                let changed = before.is_some_and(|before| before != states(&observed));
+                if changed {
+                    self.publish(observed);
+                } else {
+                    self.pulse.send_modify(|pulse| pulse.engine_at = Some(Instant::now()));
+                }
+                changed
+            }
+            Some(Err(error)) => {
+                tracing::debug!(%error, "no answer to a glance");
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn publish(&self, observed: Observed) {
+        let answered = observed.swarm.error.is_none();
+        self.status.ready("engine", observed.swarm.error.clone().map_or(Ok(()), Err));
+        let stacks = observe::beats(&observed);
+        self.pulse.send_modify(|pulse| {
+            pulse.stacks = stacks;
+            if answered {
+                pulse.engine_at = Some(Instant::now());
+            }
+        });
+        self.observed.send_replace(Some(Arc::new(observed)));
+    }
+}
+
+fn states(observed: &Observed) -> BTreeSet<(String, String, String)> {
+    let services = observed.stacks.values().flat_map(|stack| stack.services.values());
+    let tasks = services.flat_map(|service| &service.tasks);
+    tasks.map(|task| (task.id.clone(), task.state.clone(), task.desired_state.clone())).collect()
+}
