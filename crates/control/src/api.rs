@@ -1,0 +1,177 @@
+//! The HTTP API for people and CI: JSON over HTTPS, bearer tokens, progress as server-sent events.
+//!
+//! A handler checks, commits to the store and answers; what follows from the commit is the reconciler's work. So a client that
+//! hangs up loses nothing that was accepted.
+
+mod clusters;
+mod error;
+mod events;
+mod federation;
+mod guard;
+mod listener;
+mod openapi;
+mod releases;
+mod rollouts;
+mod stacks;
+mod status;
+pub mod types;
+mod why;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::ApiError;
+pub use guard::Caller;
+pub use listener::{Bounded, CONNECTIONS_MAX};
+
+use crate::ca::Authority;
+use crate::reconcile::{Activation, Loaded, Seen, Wake, load};
+use crate::sessions::Sessions;
+use crate::store::Store;
+use crate::vault::Vault;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
+use axum::middleware::from_fn_with_state;
+use axum::routing::MethodRouter;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use waggle_model::Timestamp;
+
+/// Bytes of a request body, unless the route says otherwise.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a federation document.
+pub const FEDERATION_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of a deploy: objects, and secrets and configs in base64.
+pub const DEPLOY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Requests worked on at once; more are refused.
+pub const REQUESTS_MAX: usize = 256;
+/// Streams of events open at once.
+pub const EVENTS_MAX: usize = 256;
+
+/// What handlers work with.
+#[derive(Clone)]
+pub struct Api(Arc<Parts>);
+
+pub struct Parts {
+    pub store: Arc<dyn Store>,
+    pub vault: Arc<Vault>,
+    pub ca: Arc<Authority>,
+    pub sessions: Arc<Sessions>,
+    pub wake: Wake,
+    pub latest: watch::Receiver<Result<Activation, String>>,
+    /// Where newcomers dial.
+    pub advertise: String,
+    pub stop: CancellationToken,
+    pub requests: Arc<Semaphore>,
+    pub events: Arc<Semaphore>,
+}
+
+impl std::ops::Deref for Api {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl Api {
+    pub fn new(parts: Parts) -> Api {
+        Api(Arc::new(parts))
+    }
+
+    async fn load(&self) -> Result<Loaded, ApiError> {
+        Ok(load(&*self.store).await?)
+    }
+
+    fn seen(&self) -> Seen {
+        self.sessions.seen()
+    }
+
+    fn problems(&self) -> Vec<String> {
+        match &*self.latest.borrow() {
+            Ok(activation) => activation.problems.clone(),
+            Err(error) => vec![format!("cannot reconcile: {error}")],
+        }
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp(waggle_daemon::time::now())
+}
+
+/// The whole API.
+pub fn router(api: Api) -> Router {
+    let router = routes().router.fallback(error::no_such_route);
+    router.method_not_allowed_fallback(error::wrong_method).with_state(api)
+}
+
+/// Routes with their names, so that the description can be held against them.
+struct Routes {
+    router: Router<Api>,
+    listed: Vec<(&'static str, &'static str)>,
+}
+
+impl Routes {
+    fn add<H, T>(mut self, method: &'static str, path: &'static str, handler: H) -> Routes
+    where
+        H: Handler<T, Api>,
+        T: 'static,
+    {
+        self.listed.push((method, path));
+        let router = MethodRouter::new();
+        let router = match method {
+            "get" => router.get(handler),
+            "put" => router.put(handler),
+            "post" => router.post(handler),
+            _ => router.delete(handler),
+        };
+        self.router = self.router.route(path, router);
+        self
+    }
+}
+
+fn routes() -> Routes {
+    let large = DefaultBodyLimit::max;
+    let routes = Routes { router: Router::new(), listed: Vec::new() }
+        .add("post", "/v1/tokens", clusters::new_token)
+        .add("get", "/v1/clusters", clusters::all)
+        .add("get", "/v1/clusters/{name}", clusters::one)
+        .add("delete", "/v1/clusters/{name}", clusters::forget)
+        .add("post", "/v1/clusters/{name}/drain", clusters::drain)
+        .add("post", "/v1/clusters/{name}/readmit", clusters::readmit)
+        .add("get", "/v1/nameservers", clusters::nameservers)
+        .add("delete", "/v1/nameservers/{name}", clusters::forget_nameserver)
+        .add("get", "/v1/federation", federation::get)
+        .add("put", "/v1/federation", federation::put.layer(large(FEDERATION_BYTES_MAX)))
+        .add("post", "/v1/stacks/{stack}/deploy", stacks::deploy.layer(large(DEPLOY_BYTES_MAX)))
+        .add("get", "/v1/stacks", stacks::all)
+        .add("get", "/v1/stacks/{stack}/services", stacks::services)
+        .add("get", "/v1/stacks/{stack}/ps", stacks::tasks)
+        .add("delete", "/v1/stacks/{stack}", stacks::remove)
+        .add("get", "/v1/releases", releases::all)
+        .add("get", "/v1/releases/{id}", releases::one)
+        .add("get", "/v1/rollouts", rollouts::all)
+        .add("get", "/v1/rollouts/{id}", rollouts::one)
+        .add("get", "/v1/rollouts/{id}/events", events::events)
+        .add("post", "/v1/rollouts/{id}/pause", rollouts::pause)
+        .add("post", "/v1/rollouts/{id}/resume", rollouts::resume)
+        .add("post", "/v1/rollouts/{id}/abort", rollouts::abort)
+        .add("get", "/v1/why", why::why)
+        .add("get", "/v1/status", status::status);
+    routes.public()
+}
+
+impl Routes {
+    /// Guards what was added so far; what comes now needs no token.
+    fn public(mut self) -> Routes {
+        self.router = self.router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+        self.add("get", "/v1/version", status::version).add("get", "/v1/openapi.json", openapi::document)
+    }
+}
+
+/// The API as it is served: guarded and bounded.
+pub fn service(api: Api) -> Router {
+    let guarded = from_fn_with_state(api.clone(), guard::guard);
+    router(api).layer(guarded)
+}

@@ -1,0 +1,58 @@
+//! The federation document.
+
+use super::error::Body;
+use super::types::Applied;
+use super::{Api, ApiError, Caller, now};
+use crate::reconcile::{Loaded, activate};
+use crate::records::{Edit, keys};
+use axum::extract::State;
+use axum::{Extension, Json};
+use waggle_dns::Snapshot;
+use waggle_model::federate;
+use waggle_model::fleet::Federation;
+use waggle_model::fleet_state::State as Whole;
+
+pub(super) async fn get(State(api): State<Api>) -> Result<Json<Federation>, ApiError> {
+    Ok(Json(api.load().await?.state.federation))
+}
+
+pub(super) async fn put(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Body(federation): Body<Federation>,
+) -> Result<Json<Applied>, ApiError> {
+    for _ in 0..super::rollouts::ATTEMPTS_MAX {
+        let loaded = api.load().await?;
+        if loaded.plan.is_some() && loaded.state.federation == federation {
+            return Ok(Json(Applied { changed: false, plan_generation: loaded.plan_generation() }));
+        }
+        let problems = problems(&loaded, &federation);
+        if !problems.is_empty() {
+            return Err(ApiError::problems("the federation cannot be applied", problems));
+        }
+        let mut edit = Edit::new();
+        edit.expect(keys::epoch(), loaded.epoch).put(keys::federation(), &federation)?.touch(&caller.traceparent)?;
+        if edit.commit(&*api.store).await?.is_some() {
+            tracing::info!(by = caller.name, "federation applied");
+            // Not needed for the effect, only to name the generation that carries it.
+            let activation = activate(&*api.store, &api.seen(), now()).await?;
+            api.wake.now();
+            return Ok(Json(Applied { changed: true, plan_generation: activation.plan_generation }));
+        }
+    }
+    Err(ApiError::contended())
+}
+
+/// Everything wrong with it, also as nameservers would find it, and for the stacks there are.
+fn problems(loaded: &Loaded, federation: &Federation) -> Vec<String> {
+    let mut found: Vec<String> = federation.problems().iter().map(ToString::to_string).collect();
+    let state = Whole { federation: federation.clone(), ..loaded.state.clone() };
+    let (plan, problems) = federate::route_plan(&state, now());
+    found.extend(problems.iter().map(ToString::to_string));
+    if found.is_empty()
+        && let Err(errors) = Snapshot::compile(&plan, None, [0; 16])
+    {
+        found.extend(errors.iter().map(ToString::to_string));
+    }
+    found
+}

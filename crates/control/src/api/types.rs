@@ -1,0 +1,209 @@
+//! Bodies of the HTTP API, used by the server here and by the command line. JSON, snake_case, unknown fields refused in
+//! requests; times are RFC 3339 nowhere and milliseconds since the epoch everywhere (`*_at`).
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use waggle_model::fleet::{Cluster, NameserverPeer};
+use waggle_model::observed::{ObservedService, Phase, Swarm};
+use waggle_model::plan::EndpointVerdict;
+use waggle_model::release::{Promotion, ReleaseId, Route};
+use waggle_model::rollout::Rollout;
+use waggle_model::{ClusterName, DomainName, Generation, NameserverName, StackName, Timestamp};
+
+/// Every answer that is not 2xx.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ErrorBody {
+    pub error: ErrorDetail,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ErrorDetail {
+    /// Stable word for programs, e.g. `not_found`, `invalid`, `conflict`, `unavailable`, `too_large`, `disk_full`.
+    pub code: String,
+    pub message: String,
+    /// The way out, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    /// Every problem, when there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+}
+
+/// `POST /v1/tokens`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewToken {
+    pub kind: TokenKind,
+    /// Binds the token to one cluster or nameserver name.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenKind {
+    Cluster,
+    Nameserver,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TokenView {
+    /// Shown once.
+    pub token: String,
+    pub expires_at: Timestamp,
+    /// Where agents and nameservers dial: control's gRPC address as it advertises it.
+    pub control: String,
+}
+
+/// `GET /v1/clusters`, `GET /v1/clusters/{name}`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClusterView {
+    pub name: ClusterName,
+    /// `None`: an agent joined, but the federation file does not list the cluster.
+    pub configured: Option<Cluster>,
+    pub connected: bool,
+    pub last_seen_at: Option<Timestamp>,
+    pub agent_version: Option<String>,
+    pub swarm: Option<Swarm>,
+    pub drain: Option<DrainView>,
+    pub desired_generation: Generation,
+    pub observed_generation: Option<Generation>,
+    pub stacks: BTreeMap<StackName, ClusterStackView>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClusterStackView {
+    pub release: Option<ReleaseId>,
+    pub phase: Phase,
+    pub serving: BTreeMap<DomainName, bool>,
+}
+
+/// `POST /v1/clusters/{name}/drain`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DrainRequest {
+    pub reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DrainView {
+    pub reason: String,
+    pub by: String,
+    pub since_at: Timestamp,
+}
+
+/// `GET /v1/nameservers`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NameserverView {
+    pub name: NameserverName,
+    pub peer: NameserverPeer,
+    pub connected: bool,
+    pub last_seen_at: Option<Timestamp>,
+    pub plan_generation: Option<Generation>,
+    pub queries: Option<u64>,
+    pub verdicts: Vec<EndpointVerdict>,
+}
+
+/// `PUT /v1/federation` takes `model::fleet::Federation`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Applied {
+    pub changed: bool,
+    pub plan_generation: Generation,
+}
+
+/// `POST /v1/stacks/{stack}/deploy`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeployRequest {
+    /// Canonical JSON of `stack::Objects` as text, images not yet pinned.
+    pub objects: String,
+    pub routes: Vec<Route>,
+    pub promotion: Promotion,
+    /// SHA-256 (hex) → base64 of the bytes of secrets and configs.
+    pub payloads: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Deployed {
+    pub release: ReleaseId,
+    pub rollout: u64,
+    pub images: BTreeMap<String, String>,
+    /// The same release was already rolled out everywhere: nothing to do.
+    pub unchanged: bool,
+    pub warnings: Vec<String>,
+}
+
+/// `GET /v1/stacks`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StackView {
+    pub name: StackName,
+    pub release: Option<ReleaseId>,
+    pub services: usize,
+    pub routes: Vec<DomainName>,
+    /// Clusters that run `release` converged / clusters that should.
+    pub converged: usize,
+    pub clusters: usize,
+    pub rollout: Option<u64>,
+    pub removing: bool,
+}
+
+/// `GET /v1/stacks/{stack}/services` and, with tasks, `GET /v1/stacks/{stack}/ps`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StackServices {
+    pub clusters: BTreeMap<ClusterName, BTreeMap<String, ObservedService>>,
+}
+
+/// `GET /v1/releases?stack=NAME`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReleaseView {
+    pub id: ReleaseId,
+    pub stack: StackName,
+    pub created_at: Timestamp,
+    pub author: String,
+    pub images: BTreeMap<String, String>,
+    pub routes: Vec<Route>,
+    /// Clusters whose settled release this is.
+    pub clusters: Vec<ClusterName>,
+    /// With `GET /v1/releases/{id}` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<serde_json::Value>,
+}
+
+/// `GET /v1/rollouts`, `GET /v1/rollouts/{id}`, and each event of `GET /v1/rollouts/{id}/events`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RolloutView {
+    pub rollout: Rollout,
+    /// The planner's report of its last run: one line per cluster, what each waits for.
+    pub report: BTreeMap<ClusterName, String>,
+    pub summary: String,
+    /// 0 to 100, for progress bars.
+    pub percent: u8,
+}
+
+/// `POST /v1/rollouts/{id}/{pause|resume|abort}` answers with the `RolloutView`.
+///
+/// `GET /v1/why?name=www.shop.example&client=198.51.100.7&type=A`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WhyView {
+    /// `dns::Explanation` as JSON.
+    pub explanation: serde_json::Value,
+    /// The same for people.
+    pub text: String,
+    pub plan_generation: Generation,
+    /// Whose verdicts were used.
+    pub nameserver: Option<NameserverName>,
+}
+
+/// `GET /v1/status`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StatusView {
+    pub version: String,
+    pub clusters: Vec<ClusterView>,
+    pub nameservers: Vec<NameserverView>,
+    pub stacks: Vec<StackView>,
+    /// Those that are not final.
+    pub rollouts: Vec<RolloutView>,
+    pub plan_generation: Generation,
+    /// What needs a person, in words; empty: all is well.
+    pub attention: Vec<String>,
+}

@@ -1,0 +1,126 @@
+//! Why a client gets the answer it gets: the nameservers' own engine, run here on the same plan with the newest verdicts.
+
+use super::error::Query;
+use super::types::WhyView;
+use super::{Api, ApiError};
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::IpAddr;
+use waggle_dns::{Explanation, Health, Outcome, Snapshot, explain};
+use waggle_model::health::Verdict;
+use waggle_model::plan::{EndpointVerdict, RoutePlan};
+use waggle_model::{ClusterName, DomainName};
+
+const A: u16 = 1;
+const AAAA: u16 = 28;
+
+#[derive(Deserialize)]
+pub(super) struct Question {
+    name: DomainName,
+    client: IpAddr,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// The address comes from a client subnet (RFC 7871); else it is that of the resolver.
+    #[serde(default)]
+    ecs: bool,
+}
+
+pub(super) async fn why(State(api): State<Api>, Query(question): Query<Question>) -> Result<Json<WhyView>, ApiError> {
+    let kind = match question.kind.as_deref().map(str::to_ascii_uppercase).as_deref() {
+        None | Some("A") => A,
+        Some("AAAA") => AAAA,
+        Some(other) => {
+            return Err(ApiError::invalid(format!("type {other} is not chosen per client")).help("A or AAAA"));
+        }
+    };
+    let loaded = api.load().await?;
+    let Some(plan) = loaded.route_plan()? else {
+        return Err(ApiError::not_found("there is no route plan yet").help("apply a federation first"));
+    };
+    let snapshot = Snapshot::compile(&plan, None, [0; 16])
+        .map_err(|errors| ApiError::internal(errors.first().map(ToString::to_string).unwrap_or_default()))?;
+    let seen = api.seen();
+    let newest = seen.newest_verdicts();
+    let verdicts = newest.map(|(_, verdicts)| verdicts).unwrap_or_default();
+    let health = health(&snapshot, verdicts);
+    let deciding = snapshot.routes().iter().map(|route| route.name()).filter(|name| covers(name, &question.name));
+    let deciding = deciding.max_by_key(|name| (*name == &question.name, name.labels().count()));
+    let reasons = deciding.map(|route| reasons(&plan, verdicts, route)).unwrap_or_default();
+    let explanation = explain(&snapshot, &health, &question.name, kind, question.client, question.ecs, &reasons);
+    let text = text(&explanation);
+    let json = serde_json::to_value(&explanation).map_err(|error| ApiError::internal(error.to_string()))?;
+    let nameserver = newest.map(|(name, _)| name.clone());
+    Ok(Json(WhyView { explanation: json, text, plan_generation: plan.generation, nameserver }))
+}
+
+fn covers(route: &DomainName, name: &DomainName) -> bool {
+    let below = route.as_str().strip_prefix("*.").and_then(|zone| zone.parse::<DomainName>().ok());
+    route == name || below.is_some_and(|zone| name.is_within(&zone) && *name != zone)
+}
+
+/// As a nameserver with these verdicts answers: unfit ones are out, unknown ones stay.
+fn health(snapshot: &Snapshot, verdicts: &[EndpointVerdict]) -> Health {
+    let health = Health::new(snapshot);
+    for (index, route) in snapshot.routes().iter().enumerate() {
+        let unfit = |cluster: &ClusterName| {
+            let said = verdicts.iter().find(|verdict| verdict.route == *route.name() && verdict.cluster == *cluster);
+            said.is_some_and(|said| matches!(said.verdict, Verdict::Unfit(_)))
+        };
+        let out = route.pool().iter().enumerate().filter(|(_, cluster)| unfit(cluster));
+        let out = out.fold(0u64, |mask, (bit, _)| mask | 1 << (bit & 63));
+        health.set(index, route.undrained_mask() & !out, u32::MAX);
+    }
+    health
+}
+
+fn reasons(plan: &RoutePlan, verdicts: &[EndpointVerdict], route: &DomainName) -> BTreeMap<ClusterName, String> {
+    let mut reasons = BTreeMap::new();
+    for verdict in verdicts.iter().filter(|verdict| verdict.route == *route) {
+        if let Verdict::Unfit(why) = &verdict.verdict {
+            reasons.insert(verdict.cluster.clone(), why.clone());
+        }
+    }
+    for endpoint in plan.routes.get(route).into_iter().flat_map(|route| &route.pool) {
+        if let Some(why) = &endpoint.drained {
+            reasons.insert(endpoint.cluster.clone(), format!("drained: {why}"));
+        }
+    }
+    reasons
+}
+
+fn text(explanation: &Explanation) -> String {
+    let kind = if explanation.kind == AAAA { "AAAA" } else { "A" };
+    let mut text = format!("{} {kind}: ", explanation.name);
+    let Some(decided) = &explanation.decided else {
+        text += match explanation.outcome {
+            Outcome::Routed | Outcome::Static => "fixed records, the same for everybody",
+            Outcome::Referral => "delegated to other nameservers",
+            Outcome::NoData => "the name exists, but has no such record",
+            Outcome::NxDomain => "there is no such name",
+            Outcome::Refused => "outside of the federation's zones",
+        };
+        return text;
+    };
+    let answer: Vec<_> = decided.answer.iter().map(ToString::to_string).collect();
+    let _ = writeln!(text, "{} (ttl {} s)", answer.join(", "), decided.ttl);
+    let basis = format!("{:?}", decided.basis).to_lowercase();
+    let _ =
+        writeln!(text, "client {} is treated as {}; order by {basis}", decided.client.address, decided.client.prefix);
+    if decided.all_down {
+        let _ = writeln!(text, "no cluster is fit: the route's last resort is answered");
+    }
+    for entry in &decided.pool {
+        let mark = if entry.answered {
+            "→"
+        } else if entry.kept {
+            "·"
+        } else {
+            "✗"
+        };
+        let _ = writeln!(text, "  {mark} {}: {}", entry.cluster, entry.why);
+    }
+    text
+}

@@ -1,0 +1,75 @@
+//! Keys. Numbers are padded, so that keys sort as numbers do.
+
+use crate::store::Key;
+use waggle_model::release::ReleaseId;
+use waggle_model::{ClusterName, NameserverName, StackName};
+
+/// Written by every change that the reconciler must take into account.
+pub const EPOCH: &str = "epoch";
+pub const STACKS: &str = "stack/";
+pub const RELEASES: &str = "release/";
+pub const ROLLOUTS: &str = "rollout/";
+pub const DRAINS: &str = "drain/";
+pub const AGENTS: &str = "identity/agent/";
+pub const NAMESERVERS: &str = "identity/nameserver/";
+pub const TOKENS: &str = "token/";
+pub const API_TOKENS: &str = "apitoken/";
+pub const DESIRED: &str = "desired/";
+pub const PAYLOADS: &str = "payload/";
+
+pub fn epoch() -> Key {
+    Key::new(EPOCH)
+}
+
+pub fn federation() -> Key {
+    Key::new("federation")
+}
+
+pub fn plan() -> Key {
+    Key::new("plan")
+}
+
+pub fn rollout_counter() -> Key {
+    Key::new("counter/rollout")
+}
+
+pub fn stack(name: &StackName) -> Key {
+    Key::new(format!("{STACKS}{name}"))
+}
+
+pub fn release(id: &ReleaseId) -> Key {
+    Key::new(format!("{RELEASES}{id}"))
+}
+
+pub fn rollout(id: u64) -> Key {
+    Key::new(format!("{ROLLOUTS}{id:020}"))
+}
+
+pub fn drain(cluster: &ClusterName) -> Key {
+    Key::new(format!("{DRAINS}{cluster}"))
+}
+
+pub fn agent(cluster: &ClusterName) -> Key {
+    Key::new(format!("{AGENTS}{cluster}"))
+}
+
+pub fn nameserver(name: &NameserverName) -> Key {
+    Key::new(format!("{NAMESERVERS}{name}"))
+}
+
+pub fn token(hash: &str) -> Key {
+    Key::new(format!("{TOKENS}{hash}"))
+}
+
+pub fn api_token(hash: &str) -> Key {
+    Key::new(format!("{API_TOKENS}{hash}"))
+}
+
+pub fn desired(cluster: &ClusterName) -> Key {
+    Key::new(format!("{DESIRED}{cluster}"))
+}
+
+/// By SHA-256 (hex) of the clear bytes.
+pub fn payload(sha256: &str) -> Key {
+    Key::new(format!("{PAYLOADS}{sha256}"))
+}

@@ -1,0 +1,208 @@
+//! One agent's session.
+
+use super::super::follow::Follow;
+use super::super::{ALIVE_INTERVAL, HELLO_MAX, QUEUE_MAX, SESSIONS_MAX, SILENCE_MAX, Sessions, refuse, send};
+use super::Attached;
+use super::resolve::Ask;
+use crate::identity::is_member;
+use crate::records::{Stored, get, keys};
+use crate::store::{Store, StoreError};
+use crate::vault::Vault;
+use async_trait::async_trait;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use waggle_daemon::Tasks;
+use waggle_model::ClusterName;
+use waggle_model::desired::Desired;
+use waggle_model::observed::Observed;
+use waggle_model::release::Release;
+use waggle_wire::document::{MESSAGE_BYTES_MAX, decode};
+use waggle_wire::identity::{Identity, of_peer};
+use waggle_wire::proto::agent::agents_server::Agents as Rpc;
+use waggle_wire::proto::agent::{
+    AgentMessage, ControlMessage, DesiredState, Resolve, ResolvedImage, agent_message, control_message,
+};
+use waggle_wire::proto::document::Alive;
+
+/// Questions under way at once in one session; more wait.
+const RESOLVES_MAX: usize = 8;
+
+/// Serves `waggle.agent.v1.Agents`.
+#[derive(Clone)]
+pub struct Service {
+    pub store: Arc<dyn Store>,
+    pub vault: Arc<Vault>,
+    pub sessions: Arc<Sessions>,
+    pub tasks: Tasks,
+}
+
+#[async_trait]
+impl Rpc for Service {
+    type SessionStream = ReceiverStream<Result<ControlMessage, Status>>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<AgentMessage>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        let Identity::Agent(cluster) = of_peer(&request)? else {
+            return Err(Status::permission_denied("only agents have this session"));
+        };
+        let member = is_member(&*self.store, &Identity::Agent(cluster.clone())).await;
+        if !member.map_err(|error| Status::unavailable(error.to_string()))? {
+            let text = format!("cluster {cluster} is not part of the federation any more; join again");
+            return Err(Status::permission_denied(text));
+        }
+        if self.sessions.agents.is_live(&cluster) {
+            return Err(second(&cluster));
+        }
+        let (out, answers) = mpsc::channel(QUEUE_MAX);
+        let (service, inbound) = (self.clone(), request.into_inner());
+        let session = async move { service.run(cluster, inbound, out).await };
+        let full = |_| Status::resource_exhausted(format!("{SESSIONS_MAX} agents are connected"));
+        self.tasks.spawn_within("agent session", SESSIONS_MAX, session).map_err(full)?;
+        Ok(Response::new(ReceiverStream::new(answers)))
+    }
+}
+
+fn second(cluster: &ClusterName) -> Status {
+    Status::already_exists(format!(
+        "a second agent for cluster {cluster}: another one is connected; run one agent per cluster and give each cluster its \
+         own name"
+    ))
+}
+
+type Out = mpsc::Sender<Result<ControlMessage, Status>>;
+type Pending = Mutex<BTreeMap<u64, oneshot::Sender<Vec<ResolvedImage>>>>;
+
+impl Service {
+    async fn run(self, cluster: ClusterName, inbound: Streaming<AgentMessage>, out: Out) {
+        let Some((attached, asked)) = self.sessions.agents.attach(&cluster) else {
+            return refuse(&out, second(&cluster));
+        };
+        tracing::info!(%cluster, "agent connected");
+        let pending = Pending::default();
+        let stop = self.tasks.token();
+        let ended = tokio::select! {
+            ended = hear(&cluster, inbound, &attached, &pending) => ended,
+            ended = self.tell(&cluster, &out, asked, &pending) => ended,
+            () = stop.cancelled() => Status::unavailable("control is stopping"),
+        };
+        tracing::info!(%cluster, reason = ended.message(), "agent disconnected");
+        refuse(&out, ended);
+    }
+
+    /// Sends each new desired state, questions, and signs of life.
+    async fn tell(
+        &self,
+        cluster: &ClusterName,
+        out: &Out,
+        mut asked: mpsc::Receiver<Ask>,
+        pending: &Pending,
+    ) -> Status {
+        let mut desired = Follow::new(self.store.clone(), keys::desired(cluster));
+        let mut alive = tokio::time::interval(ALIVE_INTERVAL);
+        alive.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut question = 0;
+        loop {
+            let room = pending.lock().unwrap_or_else(PoisonError::into_inner).len() < RESOLVES_MAX;
+            let message = tokio::select! {
+                stored = desired.next() => match self.desired_state(stored).await {
+                    Ok(state) => control_message::Kind::Desired(state),
+                    Err(error) => return Status::unavailable(error.to_string()),
+                },
+                Some(ask) = asked.recv(), if room => {
+                    question += 1;
+                    let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
+                    pending.retain(|_, waiting| !waiting.is_closed());
+                    pending.insert(question, ask.reply);
+                    let (images, traceparent) = (ask.images, ask.traceparent);
+                    control_message::Kind::Resolve(Resolve { id: question, images, traceparent })
+                }
+                _ = alive.tick() => {
+                    pending.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, waiting| !waiting.is_closed());
+                    control_message::Kind::Alive(Alive {})
+                }
+            };
+            if !send(out, ControlMessage { kind: Some(message) }).await {
+                return Status::deadline_exceeded("the agent takes no messages");
+            }
+        }
+    }
+
+    /// The document with the bytes of the secrets and configs it refers to.
+    async fn desired_state(&self, stored: Result<Stored, StoreError>) -> Result<DesiredState, StoreError> {
+        let stored = stored?;
+        let desired: Desired =
+            serde_json::from_slice(&stored.json).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let mut names = BTreeSet::new();
+        for stack in desired.stacks.values() {
+            if let Some(release) = get::<Release>(&*self.store, &keys::release(&stack.release)).await? {
+                names.extend(release.value.body.payloads);
+            }
+        }
+        let mut payloads = HashMap::new();
+        let mut bytes = stored.json.len();
+        for name in names {
+            let Some(entry) = self.store.get(&keys::payload(&name)).await? else {
+                tracing::error!(payload = name, "a secret or config of a release is missing from the store");
+                continue;
+            };
+            let clear = self.vault.unseal(&name, &entry.value)?;
+            bytes += clear.len();
+            payloads.insert(name, clear);
+        }
+        if bytes > MESSAGE_BYTES_MAX {
+            return Err(StoreError::Limit(format!(
+                "the desired state of {} has {bytes} bytes, at most {MESSAGE_BYTES_MAX} are allowed",
+                desired.cluster
+            )));
+        }
+        Ok(DesiredState { document: Some(stored.to_wire()), payloads })
+    }
+}
+
+/// Takes what the agent says, until it falls silent.
+async fn hear(
+    cluster: &ClusterName,
+    mut inbound: Streaming<AgentMessage>,
+    attached: &Attached<'_>,
+    pending: &Pending,
+) -> Status {
+    let first = tokio::time::timeout(HELLO_MAX, inbound.message()).await;
+    let Ok(Ok(Some(AgentMessage { kind: Some(agent_message::Kind::Hello(hello)) }))) = first else {
+        return Status::invalid_argument("the first message must say hello");
+    };
+    attached.hello(hello.version);
+    loop {
+        let message = match tokio::time::timeout(SILENCE_MAX, inbound.message()).await {
+            Ok(Ok(Some(message))) => message,
+            Ok(Ok(None)) => return Status::ok("the agent hung up"),
+            Ok(Err(status)) => return status,
+            Err(_) => return Status::deadline_exceeded("the agent said nothing for 5 s"),
+        };
+        match message.kind {
+            Some(agent_message::Kind::Observed(document)) => match decode::<Observed>(&document) {
+                // Invariant: an agent's messages change nothing but its own cluster.
+                Ok(observed) if observed.cluster != *cluster => {
+                    return Status::permission_denied(format!("the report is about {}", observed.cluster));
+                }
+                Ok(observed) => attached.observed(observed),
+                Err(error) => return Status::invalid_argument(waggle_daemon::tasks::chain(&error)),
+            },
+            Some(agent_message::Kind::Resolved(resolved)) => {
+                let waiting = pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&resolved.id);
+                if let Some(waiting) = waiting {
+                    let _ = waiting.send(resolved.images);
+                }
+                attached.alive();
+            }
+            Some(agent_message::Kind::Alive(_)) => attached.alive(),
+            Some(agent_message::Kind::Hello(_)) | None => {
+                return Status::invalid_argument("hello is said once, and every message says something");
+            }
+        }
+    }
+}
