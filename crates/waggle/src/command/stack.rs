@@ -1,0 +1,81 @@
+//! `waggle stack`
+
+pub mod deploy;
+mod table;
+
+use crate::client::url::encode;
+use crate::command::Global;
+use crate::exit::{Exit, Failure};
+use crate::output;
+use crate::terminal;
+use http::Method;
+pub use table::table;
+use waggle_control::api::types::{StackServices, StackView};
+use waggle_model::{StackName, Timestamp};
+
+/// Deploy, list and remove stacks, in all clusters at once
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  waggle stack deploy -c compose.yml -c prod.yml shop
+  waggle stack ls
+  waggle stack ps shop
+  waggle stack rm shop")]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    Deploy(deploy::Args),
+    /// List stacks
+    #[command(after_help = "Example:\n  waggle stack ls")]
+    Ls,
+    /// List the tasks of a stack, cluster by cluster
+    #[command(after_help = "Example:\n  waggle stack ps shop")]
+    Ps {
+        stack: StackName,
+    },
+    /// List the services of a stack, cluster by cluster
+    #[command(after_help = "Example:\n  waggle stack services shop")]
+    Services {
+        stack: StackName,
+    },
+    /// Remove a stack from all clusters, its routes from DNS, and its releases
+    #[command(after_help = "Example:\n  waggle stack rm shop")]
+    Rm {
+        #[arg(required = true, value_name = "STACK")]
+        stacks: Vec<StackName>,
+    },
+}
+
+pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
+    let path = |stack: &StackName, rest: &str| format!("/v1/stacks/{}{rest}", encode(stack.as_str()));
+    match args.action {
+        Action::Deploy(args) => return deploy::run(args, global).await,
+        Action::Ls => {
+            let stacks: Vec<StackView> = global.client()?.get("/v1/stacks").await?;
+            output::show(global.format, &stacks, |colour| table(&stacks).render(colour))?;
+        }
+        Action::Ps { stack } => {
+            let services: StackServices = global.client()?.get(&path(&stack, "/ps")).await?;
+            let now = Timestamp(waggle_daemon::time::now());
+            output::show(global.format, &services, |colour| table::tasks(&stack, &services, now).render(colour))?;
+        }
+        Action::Services { stack } => {
+            let services: StackServices = global.client()?.get(&path(&stack, "/services")).await?;
+            output::show(global.format, &services, |colour| table::services(&stack, &services).render(colour))?;
+        }
+        Action::Rm { stacks } => {
+            let client = global.client()?;
+            for stack in stacks {
+                client.tell(Method::DELETE, &path(&stack, ""), None::<&()>).await?;
+                terminal::note(&format!(
+                    "{stack} is being removed from all clusters; `waggle stack ls` lists it until it is gone."
+                ));
+            }
+        }
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,81 @@
+//! End to end, on real swarms: each test brings up a federation of its own the way an operator would.
+//!
+//! They run one at a time (the test group `swarm`), need root and a Docker Engine, and fail without them.
+
+mod bad_input;
+mod kills;
+mod outage;
+mod promotion;
+mod quick_start;
+
+use anyhow::{Result, ensure};
+use std::path::PathBuf;
+use std::time::Duration;
+use waggle_tests::bed::federation::{Federation, ROUTE};
+use waggle_tests::bed::image::Registry;
+use waggle_tests::bed::{self, Bed, interrupt};
+use waggle_tests::shop::Shop;
+use waggle_tests::steady_client::{SteadyClient, Target};
+
+/// Brings a federation up, runs the test, and shows the logs of every process when it fails.
+fn with_federation(test: impl FnOnce(&mut Federation) -> Result<()>) -> Result<()> {
+    interrupt::catch()?;
+    let bed = Bed::make(bed::TEST)?;
+    let outcome = Federation::start(&bed, &binary()).and_then(|mut federation| {
+        let outcome = test(&mut federation).and_then(|()| no_error_logged(&federation));
+        if outcome.is_err() {
+            show_logs(&federation);
+        }
+        outcome
+    });
+    drop(bed);
+    let left = bed::leftovers(bed::TEST);
+    ensure!(left.is_empty(), "left behind: {}", left.join(", "));
+    outcome
+}
+
+fn binary() -> PathBuf {
+    let tests = std::env::current_exe().unwrap_or_default();
+    // target/<profile>/deps/e2e-… → target/<profile>/waggle
+    tests.ancestors().nth(2).unwrap_or(&tests).join("waggle")
+}
+
+fn image(federation: &Federation, tag: &str) -> String {
+    format!("{}/web:{tag}", Registry::name(&federation.hosts.hub))
+}
+
+fn deploy(federation: &Federation, shop: &Shop<'_>) -> Result<String> {
+    let file = federation.write_file("shop.yml", &shop.compose())?;
+    federation.waggle(&["stack", "deploy", "-c", &file, "shop"])
+}
+
+fn steady_client(federation: &Federation) -> SteadyClient {
+    SteadyClient::start(Target {
+        resolver: federation.resolver.address,
+        name: ROUTE.to_owned(),
+        port: 80,
+        path: "/version".to_owned(),
+        pause: Duration::from_millis(5),
+    })
+}
+
+fn processes(federation: &Federation) -> impl Iterator<Item = &bed::process::Process> {
+    [&federation.control].into_iter().chain(&federation.agents).chain(&federation.nameservers)
+}
+
+/// An ERROR in any log is a failure of the test, whatever else went well.
+fn no_error_logged(federation: &Federation) -> Result<()> {
+    for process in processes(federation) {
+        let text = std::fs::read_to_string(&process.log).unwrap_or_default();
+        let found = text.lines().find(|line| line.contains(" ERROR ") || line.contains("panicked at"));
+        ensure!(found.is_none(), "{} logged: {}", process.log.display(), found.unwrap_or_default());
+    }
+    Ok(())
+}
+
+fn show_logs(federation: &Federation) {
+    for process in processes(federation) {
+        eprintln!("---- {} ----\n{}", process.log.display(), process.log_tail(40));
+    }
+    eprintln!("---- status ----\n{}", federation.waggle(&["status"]).unwrap_or_else(|error| format!("{error:#}")));
+}

@@ -1,0 +1,9 @@
+//! The test bed: several hosts on one machine, with real Docker Swarms, a real registry and a real resolver, for the
+//! end-to-end tests and the demo alike.
+
+pub mod bed;
+pub mod dns_client;
+pub mod http_client;
+pub mod random;
+pub mod shop;
+pub mod steady_client;

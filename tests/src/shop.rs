@@ -1,0 +1,69 @@
+//! The stack that the demo and the tests deploy: a web server with a health check behind a route.
+
+use crate::bed::federation::ROUTE;
+
+/// What differs from one version of the shop to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Shop<'a> {
+    pub image: &'a str,
+    /// Shell command of the container's health check.
+    pub health: &'a str,
+    /// Longest time one cluster may take.
+    pub progress_deadline: &'a str,
+    pub ttl: &'a str,
+}
+
+impl<'a> Shop<'a> {
+    pub fn good(image: &'a str) -> Shop<'a> {
+        Shop { image, health: "/bin/wget -q -O /dev/null http://127.0.0.1:8080/health", progress_deadline: "60s", ttl: "2s" }
+    }
+
+    /// Its health check always fails.
+    pub fn bad(image: &'a str) -> Shop<'a> {
+        Shop { health: "/bin/false", ..Shop::good(image) }
+    }
+
+    /// Good, with the shortest TTL, so that a rollout takes little time.
+    pub fn quick(image: &'a str) -> Shop<'a> {
+        Shop { ttl: "1s", ..Shop::good(image) }
+    }
+
+    pub fn compose(&self) -> String {
+        format!(
+            r#"version: "3.8"
+services:
+  web:
+    image: {image}
+    command: ["/bin/httpd", "-f", "-p", "8080", "-h", "/www"]
+    ports:
+      - {{target: 8080, published: 80, mode: host}}
+    stop_grace_period: 1s
+    healthcheck:
+      test: ["CMD", "/bin/sh", "-c", "{health}"]
+      interval: 500ms
+      timeout: 2s
+      retries: 2
+    deploy:
+      endpoint_mode: dnsrr
+      replicas: 1
+      restart_policy: {{condition: any, delay: 200ms}}
+      update_config: {{order: stop-first, failure_action: rollback, monitor: 2s}}
+      rollback_config: {{order: stop-first, monitor: 1s}}
+x-waggle:
+  routes:
+    - name: {ROUTE}
+      service: web
+      policy: nearest
+      ttl: {ttl}
+      check: {{http: {{path: /health, port: 80}}, interval: 300ms, timeout: 250ms}}
+  promotion:
+    monitor: 1s
+    progress_deadline: {deadline}
+"#,
+            image = self.image,
+            health = self.health,
+            ttl = self.ttl,
+            deadline = self.progress_deadline,
+        )
+    }
+}
