@@ -40,13 +40,29 @@ fn stack_cases(federation: &Federation) -> Vec<Case> {
     vec![
         case("wrong yaml", "services:\n  web: [unclosed\n".into(), &["wrong-yaml.yml:", "-->"]),
         case("unknown key", format!("{service}    imagee: x\n"), &["unknown-key.yml:4", "imagee"]),
-        case("undefined network", format!("{service}    networks: [nowhere]\n"), &["undefined-network.yml:", "nowhere"]),
+        case(
+            "undefined network",
+            format!("{service}    networks: [nowhere]\n"),
+            &["undefined-network.yml:", "nowhere"],
+        ),
         case("undefined secret", format!("{service}    secrets: [nothing]\n"), &["undefined-secret.yml:", "nothing"]),
         case("undefined config", format!("{service}    configs: [nothing]\n"), &["undefined-config.yml:", "nothing"]),
         case("missing env file", format!("{service}    env_file: gone.env\n"), &["missing-env-file.yml:", "gone.env"]),
-        case("image without a digest", "services:\n  web:\n    image: 127.0.0.1:1/none:v1\n".into(), &["127.0.0.1:1/none:v1"]),
-        case("route of another stack", format!("{service}{}", route("www.shop.example")), &["www.shop.example", "shop"]),
-        case("route outside the zones", format!("{service}{}", route("www.elsewhere.example")), &["www.elsewhere.example", "zone"]),
+        case(
+            "image without a digest",
+            "services:\n  web:\n    image: 127.0.0.1:1/none:v1\n".into(),
+            &["127.0.0.1:1/none:v1"],
+        ),
+        case(
+            "route of another stack",
+            format!("{service}{}", route("www.shop.example")),
+            &["www.shop.example", "shop"],
+        ),
+        case(
+            "route outside the zones",
+            format!("{service}{}", route("www.elsewhere.example")),
+            &["www.elsewhere.example", "zone"],
+        ),
     ]
 }
 
@@ -70,7 +86,11 @@ fn said(federation: &Federation, arguments: &[&str], words: &[String]) -> Result
 fn federation_cases() -> Vec<(&'static str, String, Vec<String>)> {
     let words = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     vec![
-        ("unknown-key", "clusterz:\n  a: {addresses: [192.0.2.1]}\n".into(), words(&["unknown-key.yaml:1", "clusterz"])),
+        (
+            "unknown-key",
+            "clusterz:\n  a: {addresses: [192.0.2.1]}\n".into(),
+            words(&["unknown-key.yaml:1", "clusterz"]),
+        ),
         ("bad-address", "clusters:\n  eu-1: {addresses: [999.0.2.1]}\n".into(), words(&["bad-address.yaml:2"])),
         ("mixed-types", mixed_record_types(), words(&["www.shop.example"])),
     ]
@@ -90,10 +110,8 @@ fn tokens_and_identities(federation: &Federation) -> Result<()> {
     let fresh = federation.waggle_json(&["cluster", "join-token", "eu-1"])?;
     let fresh = fresh["token"].as_str().unwrap_or_default().to_owned();
     let swarm_of_us = federation.engines[2].socket().display().to_string();
-    for (name, token, words) in [
-        ("reused-token", used, ["token", "used"]),
-        ("second-agent", fresh, ["eu-1", "swarm"]),
-    ] {
+    for (name, token, words) in [("reused-token", used, ["token", "used"]), ("second-agent", fresh, ["eu-1", "swarm"])]
+    {
         let token_file = dir.join(name);
         fs::write(&token_file, token)?;
         let text = format!(
@@ -110,7 +128,9 @@ fn tokens_and_identities(federation: &Federation) -> Result<()> {
 fn processes_refuse_to_start(federation: &Federation) -> Result<()> {
     let dir = federation.hosts.plot.dir().join("refused").display().to_string();
     let agent = |socket: &str| {
-        format!("cluster = \"eu-1\"\ncontrol = [\"127.0.0.1:1\"]\ndata_dir = \"{dir}/agent\"\ndocker_socket = \"{socket}\"\n")
+        format!(
+            "cluster = \"eu-1\"\ncontrol = [\"127.0.0.1:1\"]\ndata_dir = \"{dir}/agent\"\ndocker_socket = \"{socket}\"\n"
+        )
     };
     starts_and_fails(federation, "agent", &agent("/nowhere/docker.sock"), &["/nowhere/docker.sock", "Docker"])?;
     let taken = format!(

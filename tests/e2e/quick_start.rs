@@ -37,8 +37,7 @@ fn up_deploys_a_compose_file_and_answers_for_it_within_a_minute() -> Result<()> 
         ensure!(result.status.success(), "waggle {}: {said}", arguments.join(" "));
         Ok(String::from_utf8_lossy(&result.stdout).into_owned())
     };
-    wait_for("`waggle up` to be ready", ONE_MINUTE, || waggle(&["status"]))
-        .with_context(|| up.log_tail(30))?;
+    wait_for("`waggle up` to be ready", ONE_MINUTE, || waggle(&["status"])).with_context(|| up.log_tail(30))?;
     waggle(&["stack", "deploy", "-c", &compose.display().to_string(), "hello"]).with_context(|| up.log_tail(30))?;
     let server = SocketAddr::from((host.address, 5353));
     wait_for("the route to answer", ONE_MINUTE, || {
@@ -61,7 +60,7 @@ fn start_up(host: &Host, engine: &Engine) -> Result<Process> {
     let mut command: Command = host.command(&binary().display().to_string());
     command.args(["up", "--yes", "--docker-socket", &engine.socket().display().to_string()]);
     let address = host.address.to_string();
-    command.args(["--address", &address, "--dns-listen", &format!("{address}:5353")]);
+    command.args(["--address", &address, "--dns", &format!("{address}:5353")]);
     command.env("HOME", host.dir()).env_remove("XDG_CONFIG_HOME").env_remove("XDG_DATA_HOME");
     Process::start(&host.dir(), "up", command)
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use waggle_control::api::Caller;
 use waggle_control::deploy;
-use waggle_control::reconcile::{Seen, SeenAgent, SeenNameserver, activate, load};
+use waggle_control::reconcile::{Seen, activate, load};
 use waggle_control::records::{DrainRecord, Edit, NameserverIdentity, RolloutRecord, Stored, get, keys, list};
 use waggle_control::store::Store;
 use waggle_control::store::redb::Redb;
@@ -84,7 +84,7 @@ impl Control {
     }
 
     pub fn hear_agent(&mut self, name: &ClusterName, connected: bool, report: Option<Observed>, now: Timestamp) {
-        let seen = self.seen.agents.entry(name.clone()).or_insert_with(SeenAgent::default);
+        let seen = self.seen.agents.entry(name.clone()).or_default();
         seen.connected = connected;
         if connected {
             seen.last = now;
@@ -101,7 +101,7 @@ impl Control {
         status: Option<NameserverStatus>,
         now: Timestamp,
     ) {
-        let seen = self.seen.nameservers.entry(name.clone()).or_insert_with(SeenNameserver::default);
+        let seen = self.seen.nameservers.entry(name.clone()).or_default();
         seen.connected = connected;
         if connected {
             seen.last = now;
@@ -225,7 +225,13 @@ fn body(kind: &str, version: u64) -> Result<ReleaseBody> {
     );
     let sources = [Source { name: "shop.yml".into(), text }];
     let nothing = |path: &Path| Err(format!("{} is not there", path.display()));
-    let input = Input { stack: stack.clone(), sources: &sources, workdir: Path::new("/"), env: &BTreeMap::new(), read: &nothing };
+    let input = Input {
+        stack: stack.clone(),
+        sources: &sources,
+        workdir: Path::new("/"),
+        env: &BTreeMap::new(),
+        read: &nothing,
+    };
     let rendered = render(&input).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
     let mut objects = rendered.objects;
     let reference = format!("{image}@{}", digest(kind, version));

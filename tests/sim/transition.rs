@@ -49,8 +49,12 @@ pub fn choose(world: &mut World, calm: bool) -> Transition {
         16 => KillTask(cluster),
         17 => HealAll,
         _ => {
-            let places =
-                [Place::Control, Place::Cluster(cluster), Place::Nameserver(nameserver), Place::Nameserver(1 - nameserver)];
+            let places = [
+                Place::Control,
+                Place::Cluster(cluster),
+                Place::Nameserver(nameserver),
+                Place::Nameserver(1 - nameserver),
+            ];
             let (from, to) = (random.below(4) as usize, random.below(4) as usize);
             if from == to { Wait } else { Cut(places[from], places[to]) }
         }

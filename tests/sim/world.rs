@@ -113,14 +113,16 @@ impl World {
         }
         self.control.activate(self.now).await?;
         for (number, cluster) in self.clusters.iter_mut().enumerate() {
-            if cluster.agent_up && self.links.connects(Place::Control, Place::Cluster(number))
+            if cluster.agent_up
+                && self.links.connects(Place::Control, Place::Cluster(number))
                 && let Some(document) = self.control.desired(&cluster.name).await?
             {
                 cluster.offer(&document)?;
             }
         }
         for (number, nameserver) in self.nameservers.iter_mut().enumerate() {
-            if nameserver.up && self.links.connects(Place::Control, Place::Nameserver(number))
+            if nameserver.up
+                && self.links.connects(Place::Control, Place::Nameserver(number))
                 && let Some(document) = self.control.plan().await?
             {
                 nameserver.offer(&document)?;

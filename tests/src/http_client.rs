@@ -29,7 +29,7 @@ pub fn get(address: SocketAddr, host: &str, path: &str, patience: Duration) -> R
     }
     let text = String::from_utf8_lossy(&answer);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { bail!("{address} sent no complete answer") };
-    if !head.split(' ').nth(1).is_some_and(|status| status == "200") {
+    if head.split(' ').nth(1) != Some("200") {
         bail!("{address} answered {:?}", head.lines().next().unwrap_or_default());
     }
     Ok(body.to_owned())

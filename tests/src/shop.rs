@@ -15,7 +15,12 @@ pub struct Shop<'a> {
 
 impl<'a> Shop<'a> {
     pub fn good(image: &'a str) -> Shop<'a> {
-        Shop { image, health: "/bin/wget -q -O /dev/null http://127.0.0.1:8080/health", progress_deadline: "60s", ttl: "2s" }
+        Shop {
+            image,
+            health: "/bin/wget -q -O /dev/null http://127.0.0.1:8080/health",
+            progress_deadline: "60s",
+            ttl: "2s",
+        }
     }
 
     /// Its health check always fails.

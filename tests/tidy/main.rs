@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 /// Workspace crates each crate may use (`waggle` and the tests may use all).
 const MAY_USE: [(&str, &[&str]); 8] = [
@@ -96,7 +97,9 @@ fn pure_crates_do_no_io_read_no_clock_and_iterate_no_hash_map() {
 
 #[test]
 fn heavy_dependencies_are_named_in_one_place() {
-    for (word, home) in [("bollard", "crates/agent/src/engine/docker"), ("hickory_server", "crates/nameserver/src/serve")] {
+    for (word, home) in
+        [("bollard", "crates/agent/src/engine/docker"), ("hickory_server", "crates/nameserver/src/serve")]
+    {
         for file in all_sources() {
             let place = file.strip_prefix(root()).unwrap_or(&file).display().to_string();
             let used = code_lines(&file).any(|line| line.contains(&format!("{word}::")));
@@ -115,7 +118,8 @@ fn network_facing_code_does_not_unwrap() {
             let text = without_tests(&file);
             for (at, line) in text.lines().enumerate() {
                 let code = line.split("//").next().unwrap_or_default();
-                let bad = [".unwrap()", ".expect(\"", "unreachable!(", "panic!("].iter().find(|word| code.contains(**word));
+                let bad =
+                    [".unwrap()", ".expect(\"", "unreachable!(", "panic!("].iter().find(|word| code.contains(**word));
                 assert!(bad.is_none(), "{}:{}: {:?} in network-facing code", file.display(), at + 1, bad);
             }
         }
@@ -154,7 +158,11 @@ fn files_stay_readable() {
         let lines = fs::read_to_string(&file).unwrap().lines().count();
         assert!(lines <= 800, "{} has {lines} lines; split it", file.display());
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        assert!(!["utils", "util", "common", "manager", "helper", "helpers", "misc"].contains(&name.as_str()), "{}", file.display());
+        assert!(
+            !["utils", "util", "common", "manager", "helper", "helpers", "misc"].contains(&name.as_str()),
+            "{}",
+            file.display()
+        );
     }
 }
 
@@ -162,7 +170,11 @@ fn files_stay_readable() {
 fn every_crate_says_why_it_exists() {
     for file in all_sources().into_iter().filter(|file| !is_test_file(file)) {
         let text = fs::read_to_string(&file).unwrap();
-        assert!(text.trim_start().starts_with("//!") || text.trim_start().starts_with("#!["), "{} has no head", file.display());
+        assert!(
+            text.trim_start().starts_with("//!") || text.trim_start().starts_with("#!["),
+            "{} has no head",
+            file.display()
+        );
     }
 }
 
@@ -209,9 +221,30 @@ fn all_sources() -> Vec<PathBuf> {
     [sources(&root().join("crates")), sources(&root().join("tests"))].concat()
 }
 
+/// A file of `tests/`, or of a module that is only compiled for tests.
 fn is_test_file(file: &Path) -> bool {
+    static MODULES: LazyLock<Vec<PathBuf>> = LazyLock::new(test_modules);
     let text = file.display().to_string();
-    text.contains("/tests/") || text.ends_with("tests.rs") || text.ends_with("_test.rs")
+    text.contains("/tests/")
+        || MODULES.iter().any(|module| file == module || file.starts_with(module.with_extension("")))
+}
+
+/// Files of modules declared as `#[cfg(test)] mod name;`.
+fn test_modules() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for file in sources(&root().join("crates")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        for pair in lines.windows(2).filter(|pair| pair[0] == "#[cfg(test)]") {
+            let declared = pair[1].split("mod ").nth(1).and_then(|rest| rest.strip_suffix(';'));
+            if let Some(name) = declared {
+                let root = ["lib", "main"].iter().any(|stem| file.file_stem().is_some_and(|found| found == *stem));
+                let dir = if root { file.parent().unwrap().to_owned() } else { file.with_extension("") };
+                found.push(dir.join(format!("{name}.rs")));
+            }
+        }
+    }
+    found
 }
 
 /// The text up to an inline test module; nothing of a test file.

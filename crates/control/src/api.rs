@@ -1,7 +1,7 @@
 //! The HTTP API for people and CI: JSON over HTTPS, bearer tokens, progress as server-sent events.
 //!
-//! A handler checks, commits to the store and answers; what follows from the commit is the reconciler's work. So a client that
-//! hangs up loses nothing that was accepted.
+//! A handler checks, commits to the store and answers; what follows from the commit is the reconciler's work. So a
+//! client that hangs up loses nothing that was accepted.
 
 mod clusters;
 mod error;

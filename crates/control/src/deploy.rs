@@ -1,8 +1,8 @@
 //! From a rendered stack to a release and its rollout.
 //!
-//! Everything that can be wrong is found before anything is written, and told at once. Images are pinned here, once, for all
-//! clusters. Payloads are written before the release that names them, the release together with its rollout; a crash in
-//! between leaves payloads that nobody names; they are encrypted, and the same deploy again finds them.
+//! Everything that can be wrong is found before anything is written, and told at once. Images are pinned here, once,
+//! for all clusters. Payloads are written before the release that names them, the release together with its rollout; a
+//! crash in between leaves payloads that nobody names; they are encrypted, and the same deploy again finds them.
 
 mod check;
 mod prune;

@@ -1,7 +1,7 @@
 //! How agents and nameservers get and keep their certificates.
 //!
-//! A token decides the role, is used up in the same commit that writes the identity, and is not used up by a join that is
-//! refused: whoever mistyped a name can try again.
+//! A token decides the role, is used up in the same commit that writes the identity, and is not used up by a join that
+//! is refused: whoever mistyped a name can try again.
 
 use crate::ca::{Authority, CaError};
 use crate::records::{AgentIdentity, Edit, Found, NameserverIdentity, TokenKind, TokenRecord, Used, get, keys};
@@ -59,13 +59,13 @@ pub enum Refused {
     Token(#[from] waggle_wire::token::InvalidToken),
     #[error("this token was made by another federation")]
     OtherFederation,
-    #[error("this is an API token; make one for a {0} with `waggle token`")]
+    #[error("this is an API token; make one with `waggle {0} join-token NAME`")]
     ApiToken(&'static str),
-    #[error("this token is unknown; make a new one with `waggle token`")]
+    #[error("this token is unknown; make a new one with `waggle cluster join-token` or `waggle nameserver join-token`")]
     Unknown,
-    #[error("this token ran out at {}; tokens live for 15 minutes, make a new one with `waggle token`", .0.clock())]
+    #[error("this token ran out at {}; tokens live for 15 minutes, make a new one with `waggle cluster join-token` or `waggle nameserver join-token`", .0.clock())]
     Expired(Timestamp),
-    #[error("this token was used already at {} by {}; each is good for one join, make a new one with `waggle token`", .0.at.clock(), .0.by)]
+    #[error("this token was used already at {} by {}; each is good for one join, make a new one with `waggle cluster join-token` or `waggle nameserver join-token`", .0.at.clock(), .0.by)]
     Reused(Used),
     #[error("this token is for a {token}, but a {asked} asks")]
     WrongKind { token: &'static str, asked: &'static str },
@@ -79,7 +79,7 @@ pub enum Refused {
     SwarmId,
     #[error(
         "cluster {cluster} already has an agent, in another swarm ({known}); give this swarm another cluster name, or, if the \
-         old swarm is gone, forget it with `DELETE /v1/clusters/{cluster}` and join again"
+         old swarm is gone, forget it with `waggle cluster rm {cluster}` and join again"
     )]
     OtherSwarm { cluster: String, known: String },
     #[error("{0} is not part of the federation any more; join again")]

@@ -5,9 +5,9 @@
 //!                   └───────────────follow─────────────────┘
 //! ```
 //!
-//! Handlers and sessions never act on each other: what must happen is written to the store, the reconciler plans from the store
-//! and from what was seen, and sessions follow what it wrote. Control may be killed at any time; answers and failover do not
-//! need it, and everything else goes on where it was.
+//! Handlers and sessions never act on each other: what must happen is written to the store, the reconciler plans from
+//! the store and from what was seen, and sessions follow what it wrote. Control may be killed at any time; answers and
+//! failover do not need it, and everything else goes on where it was.
 
 pub mod api;
 pub mod ca;

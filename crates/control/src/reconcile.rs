@@ -1,12 +1,12 @@
 //! From what is stored and seen to what is stored next: rollouts, settled releases, desired states, the route plan.
 //!
-//! [`activate`] takes no request. It reads the latest state, plans, and commits what changed on the condition that nothing
-//! has changed since it began to read; then it plans again from the new state. So it can be run at any time, any number of
-//! times, by timer, signal or store change, and be killed between any two commits: the next run ends at the same place
-//! (invariant 6). The generation of a document grows exactly when its content changes (invariant 3).
+//! [`activate`] takes no request. It reads the latest state, plans, and commits what changed on the condition that
+//! nothing has changed since it began to read; then it plans again from the new state. So it can be run at any time,
+//! any number of times, by timer, signal or store change, and be killed between any two commits: the next run ends at
+//! the same place (invariant 6). The generation of a document grows exactly when its content changes (invariant 3).
 //!
-//! Rejected: handlers that push the next step themselves (a lost one stops the rollout), and a queue of things to do (it can
-//! disagree with the state).
+//! Rejected: handlers that push the next step themselves (a lost one stops the rollout), and a queue of things to do
+//! (it can disagree with the state).
 
 mod commit;
 mod decide;

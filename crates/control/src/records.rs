@@ -1,8 +1,8 @@
 //! What is kept in the store, typed: the keys, and how each value is read and written.
 //!
-//! Everything that decides what clusters should run and nameservers answer hangs on one key, the [`EPOCH`]: whoever changes
-//! such a record writes it too, and the reconciler commits only if it is as it was when the reconciler began to read. One
-//! guard instead of one per record, since a transaction has a limited number of them.
+//! Everything that decides what clusters should run and nameservers answer hangs on one key, the [`EPOCH`]: whoever
+//! changes such a record writes it too, and the reconciler commits only if it is as it was when the reconciler began to
+//! read. One guard instead of one per record, since a transaction has a limited number of them.
 //!
 //! Values are JSON in an envelope with a version; documents keep the very bytes that are sent ([`document`]), payloads
 //! are encrypted ([`vault`](crate::vault)).

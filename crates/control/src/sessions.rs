@@ -1,11 +1,12 @@
-//! Sessions of agents and nameservers: what each last said, kept as a table; what each must know, pushed when it changes.
+//! Sessions of agents and nameservers: what each last said, kept as a table; what each must know, pushed when it
+//! changes.
 //!
-//! A session only moves whole documents: it decides nothing. What it hears goes into the table and wakes the reconciler, what
-//! the reconciler wrote to the store is followed and sent. A session that ends leaves its last words in the table, with the
-//! time.
+//! A session only moves whole documents: it decides nothing. What it hears goes into the table and wakes the
+//! reconciler, what the reconciler wrote to the store is followed and sent. A session that ends leaves its last words
+//! in the table, with the time.
 //!
-//! One session per identity: the newer of two is refused while the older one lives, since two agents under one name would
-//! undo each other's work. An older one that is dead is noticed within [`SILENCE_MAX`].
+//! One session per identity: the newer of two is refused while the older one lives, since two agents under one name
+//! would undo each other's work. An older one that is dead is noticed within [`SILENCE_MAX`].
 
 pub mod agents;
 mod follow;

@@ -1,12 +1,12 @@
 //! Where control keeps everything that must outlive it: keys with revisions, written by compare-and-commit.
 //!
 //! A port, because it has two kinds of implementation: embedded (one control process, nothing to run beside it) and
-//! distributed (several control processes). Its shape is the smaller of the two: what etcd can do in one transaction. One
-//! suite, [`conformance`], decides whether an implementation is one.
+//! distributed (several control processes). Its shape is the smaller of the two: what etcd can do in one transaction.
+//! One suite, [`conformance`], decides whether an implementation is one.
 //!
-//! Every commit has one revision, which grows. A commit names what it was decided from (its guards); if that has changed
-//! since, nothing is written and the caller decides again. Rejected: locks held across decisions (a dead holder stops the
-//! world), and last-writer-wins (two controls would undo each other).
+//! Every commit has one revision, which grows. A commit names what it was decided from (its guards); if that has
+//! changed since, nothing is written and the caller decides again. Rejected: locks held across decisions (a dead holder
+//! stops the world), and last-writer-wins (two controls would undo each other).
 
 pub mod conformance;
 pub mod envelope;

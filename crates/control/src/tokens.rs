@@ -73,8 +73,8 @@ pub async fn register(store: &dyn Store, token: &Token, name: &str, now: Timesta
     edit.commit(store).await.map(|_| ())
 }
 
-/// Whose token this is. The look-up is by a SHA-256 of the whole token, so the time it takes says nothing about the token;
-/// the hash that was found is compared in constant time nevertheless.
+/// Whose token this is. The look-up is by a SHA-256 of the whole token, so the time it takes says nothing about the
+/// token; the hash that was found is compared in constant time nevertheless.
 pub async fn holder(store: &dyn Store, text: &str) -> Result<Option<String>, StoreError> {
     let Ok(token) = text.parse::<Token>() else { return Ok(None) };
     if token.kind != Kind::Api {

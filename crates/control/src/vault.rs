@@ -1,5 +1,5 @@
-//! Secrets and configs at rest: ChaCha20-Poly1305 under a key that lies beside the store, not in it, so that a copy of the
-//! store alone (a backup, a snapshot) gives nothing away.
+//! Secrets and configs at rest: ChaCha20-Poly1305 under a key that lies beside the store, not in it, so that a copy of
+//! the store alone (a backup, a snapshot) gives nothing away.
 //!
 //! A payload's SHA-256 is its name and is authenticated with it: a value cannot be passed off under another name.
 

@@ -149,8 +149,9 @@ pub fn attention(loaded: &Loaded, seen: &Seen, problems: &[String]) -> Vec<Strin
     let mut found: Vec<String> = problems.to_vec();
     for name in loaded.state.federation.clusters.keys() {
         match seen.agents.get(name) {
-            None => found
-                .push(format!("cluster {name}: no agent has connected; join one with `waggle token cluster {name}`")),
+            None => found.push(format!(
+                "cluster {name}: no agent has connected; join one with `waggle cluster join-token {name}`"
+            )),
             Some(agent) if !agent.connected => {
                 found.push(format!("cluster {name}: its agent is not connected since {}", agent.last.clock()));
             }

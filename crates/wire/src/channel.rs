@@ -51,7 +51,11 @@ pub async fn dial(address: &str, peer: &Identity, config: Arc<ClientConfig>) -> 
 }
 
 /// A gRPC channel that connects now.
-pub async fn connect(address: &str, peer: Identity, config: Arc<ClientConfig>) -> Result<Channel, tonic::transport::Error> {
+pub async fn connect(
+    address: &str,
+    peer: Identity,
+    config: Arc<ClientConfig>,
+) -> Result<Channel, tonic::transport::Error> {
     let target = address.to_owned();
     let connector = tower::service_fn(move |_uri: http::Uri| {
         let (target, peer, config) = (target.clone(), peer.clone(), config.clone());

@@ -98,9 +98,10 @@ impl TryFrom<wire::View> for View {
 
     fn try_from(view: wire::View) -> Result<Self, InvalidMessage> {
         bounded(view.entries.len())?;
-        let entries = view.entries.into_iter().map(|e| {
-            Ok(ViewEntry { route: e.route.parse()?, cluster: e.cluster.parse()?, up: e.up })
-        });
+        let entries = view
+            .entries
+            .into_iter()
+            .map(|e| Ok(ViewEntry { route: e.route.parse()?, cluster: e.cluster.parse()?, up: e.up }));
         Ok(View {
             from: view.from.parse()?,
             boot: view.boot,

@@ -38,7 +38,12 @@ pub struct Newcomer {
 }
 
 /// Joins control at `address` (`HOST:PORT`, gRPC) as `identity`.
-pub async fn join(address: &str, token: &Token, identity: &Identity, newcomer: &Newcomer) -> Result<Credentials, EnrollError> {
+pub async fn join(
+    address: &str,
+    token: &Token,
+    identity: &Identity,
+    newcomer: &Newcomer,
+) -> Result<Credentials, EnrollError> {
     let (key, csr) = signing_request()?;
     let name = match identity {
         Identity::Control => String::new(),

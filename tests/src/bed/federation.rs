@@ -90,8 +90,7 @@ impl Federation {
         let resolver = Resolver::start(&hosts.hub, ZONE, &addresses)?;
         let (agents, nameservers) = (Vec::new(), Vec::new());
         let binary = binary.to_owned();
-        let mut federation =
-            Federation { control, agents, nameservers, engines, registry, resolver, hosts, binary };
+        let mut federation = Federation { control, agents, nameservers, engines, registry, resolver, hosts, binary };
         federation.join_everyone()?;
         Ok(federation)
     }
@@ -270,7 +269,8 @@ fn federation_yaml(hosts: &Hosts) -> String {
     for host in &hosts.regions {
         text += &format!("  {}: {{region: {}, addresses: [{}]}}\n", host.name, &host.name[..2], host.address);
     }
-    text += &format!("zones:\n  {ZONE}:\n    nameservers: [ns1.{ZONE}., ns2.{ZONE}.]\n    contact: hostmaster.{ZONE}.\n");
+    text +=
+        &format!("zones:\n  {ZONE}:\n    nameservers: [ns1.{ZONE}., ns2.{ZONE}.]\n    contact: hostmaster.{ZONE}.\n");
     text += "    records:\n";
     for host in &hosts.nameservers {
         text += &format!("      - {{name: {}, type: A, values: [{}]}}\n", host.name, host.address);

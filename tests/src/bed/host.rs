@@ -18,7 +18,10 @@ impl Host {
         let host = Host { plot, name: name.to_owned(), address: plot.address(number) };
         let (namespace, switch) = (host.namespace(), plot.namespace(SWITCH));
         process::run("ip", &["netns", "add", &namespace])?;
-        process::run("ip", &["-n", &switch, "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", &namespace])?;
+        process::run(
+            "ip",
+            &["-n", &switch, "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", &namespace],
+        )?;
         process::run("ip", &["-n", &switch, "link", "set", name, "master", BRIDGE, "up"])?;
         let inside = |arguments: &[&str]| process::run("ip", &[&["-n", namespace.as_str()], arguments].concat());
         inside(&["address", "add", &format!("{}/24", host.address), "dev", "eth0"])?;

@@ -81,7 +81,7 @@ fn deploy_everywhere(federation: &Federation, figures: &mut Figures) -> Result<(
     figures.add("v1 deployed to three clusters", seconds(start.elapsed()));
     for (region, _, [a, b, c]) in REGIONS {
         wait_for("each client network to get its region", bed::PATIENCE, || {
-                for nameserver in 0..2 {
+            for nameserver in 0..2 {
                 let got = federation.region_for(nameserver, region)?;
                 ensure!(got == region, "clients of {region} get {got}");
             }
@@ -89,7 +89,10 @@ fn deploy_everywhere(federation: &Federation, figures: &mut Figures) -> Result<(
         })?;
         let answer = federation.ask_from(0, region)?;
         let scope = answer.scope.map_or("none".to_owned(), |scope| format!("/{scope}"));
-        figures.add(&format!("clients in {a}.{b}.{c}.0/24 get"), format!("{region} (scope {scope}, TTL {} s)", answer.ttl));
+        figures.add(
+            &format!("clients in {a}.{b}.{c}.0/24 get"),
+            format!("{region} (scope {scope}, TTL {} s)", answer.ttl),
+        );
     }
     Ok(())
 }
@@ -122,7 +125,13 @@ fn bad_update(federation: &Federation, client: &SteadyClient, figures: &mut Figu
     })?;
     figures.add("bad v3 held and reverted", seconds(start.elapsed()));
     for (at, host) in federation.hosts.regions.iter().enumerate() {
-        let image = federation.engines[at].docker(&["service", "inspect", "shop_web", "-f", "{{.Spec.TaskTemplate.ContainerSpec.Image}}"])?;
+        let image = federation.engines[at].docker(&[
+            "service",
+            "inspect",
+            "shop_web",
+            "-f",
+            "{{.Spec.TaskTemplate.ContainerSpec.Image}}",
+        ])?;
         ensure!(image.contains("web:v2@sha256:"), "{} runs {image}", host.name);
     }
     report_client(client.take(), "bad update", figures)
@@ -152,7 +161,8 @@ fn control_dies(federation: &mut Federation, figures: &mut Figures) -> Result<()
     let start = Instant::now();
     region.cut()?;
     let moved = wait_moved(federation, "us-1")?;
-    figures.add("us-1 cut without control: answers changed after", format!("{} (now {moved})", seconds(start.elapsed())));
+    figures
+        .add("us-1 cut without control: answers changed after", format!("{} (now {moved})", seconds(start.elapsed())));
 
     step("control is back, the link is healed");
     let start = Instant::now();

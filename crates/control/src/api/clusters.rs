@@ -121,7 +121,7 @@ pub(super) async fn drain(
         if !left_without.is_empty() {
             let routes = left_without.iter().map(DomainName::to_string).collect::<Vec<_>>().join(", ");
             let message = format!("{name} is the last fit cluster of {routes}");
-            let help = "bring another cluster back first, deploy the stack to one more, or drain with ?force=true";
+            let help = "bring another cluster back first, deploy the stack to one more, or drain it all the same with --force (force=true in the API)";
             return Err(ApiError::conflict(message).help(help));
         }
         let since = loaded.drains.get(&name).map_or(now(), |before| before.since);

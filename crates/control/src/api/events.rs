@@ -9,7 +9,7 @@ use futures_util::stream::{Stream, unfold};
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use waggle_model::rollout::State as RolloutState;
+use waggle_model::rollout::{ClusterRollout, State as RolloutState, Step};
 
 /// A view is computed at most this often, and at least every [`LONGEST`].
 const SHORTEST: Duration = Duration::from_millis(200);
@@ -26,7 +26,7 @@ struct Progress<T> {
     _place: OwnedSemaphorePermit,
 }
 
-/// A `RolloutView` now and on each change; the stream ends when the rollout is final or held.
+/// A `RolloutView` now and on each change; the stream ends when the rollout is final, or held with every cluster at rest.
 pub(super) async fn events(
     State(api): State<Api>,
     Named(id): Named<u64>,
@@ -58,7 +58,10 @@ impl<T> Progress<T> {
                 }
             };
             let state = &view.rollout.state;
-            self.ended = state.is_final() || matches!(state, RolloutState::Held { .. });
+            let settling =
+                |cluster: &ClusterRollout| cluster.is_under_way() && !matches!(cluster.step, Step::Failed { .. });
+            let held = matches!(state, RolloutState::Held { .. });
+            self.ended = state.is_final() || (held && !view.rollout.clusters.values().any(settling));
             if self.last.as_ref() != Some(&view) {
                 let event = Event::default().event(EVENT).json_data(&view).ok();
                 self.last = Some(view);

@@ -1,5 +1,5 @@
-//! The description of this API (OpenAPI 3.1). Written by hand beside the code, as a document that people read; a test holds
-//! every route and every body against it.
+//! The description of this API (OpenAPI 3.1). Written by hand beside the code, as a document that people read; a test
+//! holds every route and every body against it.
 
 use axum::http::header;
 use axum::response::IntoResponse;

@@ -1,4 +1,5 @@
-//! Why a client gets the answer it gets: the nameservers' own engine, run here on the same plan with the newest verdicts.
+//! Why a client gets the answer it gets: the nameservers' own engine, run here on the same plan with the newest
+//! verdicts.
 
 use super::error::Query;
 use super::types::WhyView;

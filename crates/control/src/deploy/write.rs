@@ -48,8 +48,8 @@ pub(super) async fn payloads(
     Ok(())
 }
 
-/// Stores a release whose images are pinned, and its rollout, in one commit, unless it already runs everywhere or is on its
-/// way. An older rollout that is not final is superseded.
+/// Stores a release whose images are pinned, and its rollout, in one commit, unless it already runs everywhere or is on
+/// its way. An older rollout that is not final is superseded.
 pub async fn release(
     store: &dyn Store,
     caller: &Caller,

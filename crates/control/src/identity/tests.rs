@@ -86,7 +86,7 @@ async fn another_swarm_does_not_take_over_a_name() {
     let second = at.token(TokenKind::Cluster, None).await;
     let refused = Status::from(at.agent(&second, "eu-1", "swarm-b").await.unwrap_err());
     assert_eq!(refused.code(), tonic::Code::FailedPrecondition);
-    assert!(refused.message().contains("DELETE /v1/clusters/eu-1"), "{}", refused.message());
+    assert!(refused.message().contains("waggle cluster rm eu-1"), "{}", refused.message());
     // The same swarm may join again, with the token that was not used up.
     at.agent(&second, "eu-1", "swarm-a").await.unwrap();
 }

@@ -1,7 +1,8 @@
 //! Writing a decision, in as few transactions as the limits allow.
 //!
-//! Each is conditional on the epoch and moves it, so a second reconciler that planned from the same state writes nothing.
-//! The order is that of cause and effect; a crash in between leaves a state from which the same decision follows.
+//! Each is conditional on the epoch and moves it, so a second reconciler that planned from the same state writes
+//! nothing. The order is that of cause and effect; a crash in between leaves a state from which the same decision
+//! follows.
 
 use super::decide::Decision;
 use super::{ActivateError, Loaded};
@@ -12,7 +13,8 @@ use bytes::Bytes;
 use waggle_model::StackName;
 use waggle_model::release::Release;
 
-/// Operations of one transaction, with room for the epoch. Few in tests, so that there are many places between two commits.
+/// Operations of one transaction, with room for the epoch. Few in tests, so that there are many places between two
+/// commits.
 const CHUNK_OPS: usize = if cfg!(test) { 2 } else { OPS_MAX - 8 };
 /// Bytes of one transaction, unless a single document is larger.
 const CHUNK_BYTES: usize = 16 * 1024 * 1024;
@@ -69,7 +71,8 @@ fn puts(decision: &Decision) -> Result<Vec<(Key, Option<Bytes>)>> {
     Ok(writes)
 }
 
-/// Everything that is kept about a stack, secrets included; its own record last, so that a crash in between is found again.
+/// Everything that is kept about a stack, secrets included; its own record last, so that a crash in between is found
+/// again.
 async fn deletes(store: &dyn Store, stack: &StackName) -> Result<Vec<(Key, Option<Bytes>)>> {
     let mut writes = Vec::new();
     for (_, found) in list::<RolloutRecord>(store, keys::ROLLOUTS).await? {

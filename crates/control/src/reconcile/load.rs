@@ -1,7 +1,7 @@
 //! Everything that decides, read from the store.
 //!
-//! The epoch is read first. What is read after it may be newer; then the epoch has moved too, and a commit that names the
-//! epoch as read is refused.
+//! The epoch is read first. What is read after it may be newer; then the epoch has moved too, and a commit that names
+//! the epoch as read is refused.
 
 use crate::records::{DrainRecord, Epoch, Found, NameserverIdentity, RolloutRecord, Stack, Stored, get, keys, list};
 use crate::store::{Key, Result, Rev, Store};

@@ -1,8 +1,8 @@
 //! The embedded store: one file, one process, nothing to run beside us.
 //!
 //! All writes go through one writer. It takes what is waiting, applies it as one redb transaction and syncs once (group
-//! commit), and only then answers: an acknowledged write survives `kill -9` (invariant 12). Watches read the change log and
-//! are woken by the newest revision, so a slow one costs nobody memory and can at worst be told to list again.
+//! commit), and only then answers: an acknowledged write survives `kill -9` (invariant 12). Watches read the change log
+//! and are woken by the newest revision, so a slow one costs nobody memory and can at worst be told to list again.
 //!
 //! After a failed write redb refuses everything; the writer then opens the file again, which replays to the last synced
 //! state, and learns from the revision there whether its batch was written. So callers get a plain answer also when the

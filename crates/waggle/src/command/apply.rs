@@ -72,3 +72,6 @@ fn read_bounded(path: &Path) -> io::Result<String> {
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests;

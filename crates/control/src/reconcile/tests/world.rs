@@ -208,8 +208,8 @@ impl World {
         self.until(id, |rollout| rollout.state.is_final()).await
     }
 
-    /// Two releases one after the other, with a control that dies before one commit and is started again. How many commits
-    /// there were.
+    /// Two releases one after the other, with a control that dies before one commit and is started again. How many
+    /// commits there were.
     pub(super) async fn story(&mut self, death: Option<usize>) -> usize {
         let mut control = Dying::new(self.store.clone(), death);
         let mut commits = 0;

@@ -43,7 +43,8 @@ async fn an_acknowledged_write_survives_reopening() {
     assert!(matches!(store.commit(txn).await.unwrap(), Outcome::Committed(rev) if rev > before.0));
 }
 
-/// Takes the image of the file as it is right after an acknowledgement, without any orderly close: what `kill -9` leaves.
+/// Takes the image of the file as it is right after an acknowledgement, without any orderly close: what `kill -9`
+/// leaves.
 #[tokio::test]
 async fn an_acknowledged_write_survives_a_kill() {
     let dir = tempfile::tempdir().unwrap();
