@@ -38,7 +38,7 @@ fn stack_cases(federation: &Federation) -> Vec<Case> {
     let route = |name: &str| format!("x-waggle:\n  routes:\n    - {{name: {name}, service: web}}\n");
     let case = |name, text: String, words| Case { name, stack: "other", text, words };
     vec![
-        case("wrong yaml", "services:\n  web: [unclosed\n".into(), &["wrong-yaml.yml:", "-->"]),
+        case("wrong yaml", "services:\n  web: [unclosed\n".into(), &["wrong-yaml.yml:2:8", "unclosed"]),
         case("unknown key", format!("{service}    imagee: x\n"), &["unknown-key.yml:4", "imagee"]),
         case(
             "undefined network",

@@ -25,7 +25,7 @@ fn a_promotion_fails_no_request_and_a_bad_release_is_taken_back() -> Result<()> 
 
         let bad = deploy(federation, &Shop::bad(&image(federation, "v3")));
         ensure!(bad.is_err(), "a release whose health check fails was rolled out");
-        wait_for("the failed cluster to be reverted", PATIENCE * 2, || {
+        wait_for("the failed cluster to be reverted", PATIENCE * 6, || {
             let steps = federation.waggle_json(&["rollout", "show", "shop"])?["rollout"]["clusters"].to_string();
             ensure!(steps.contains("reverted"), "{steps}");
             Ok(())

@@ -8,7 +8,8 @@ pub struct Shop<'a> {
     pub image: &'a str,
     /// Shell command of the container's health check.
     pub health: &'a str,
-    /// Longest time one cluster may take.
+    /// Longest time one cluster may take. Well over a minute: where a failed task's replacement is still waiting for a
+    /// host-mode port when Swarm rolls back, Swarm 20.10 waits a full minute for that replacement to end.
     pub progress_deadline: &'a str,
     pub ttl: &'a str,
 }
@@ -18,7 +19,7 @@ impl<'a> Shop<'a> {
         Shop {
             image,
             health: "/bin/wget -q -O /dev/null http://127.0.0.1:8080/health",
-            progress_deadline: "60s",
+            progress_deadline: "150s",
             ttl: "2s",
         }
     }

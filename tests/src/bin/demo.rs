@@ -117,7 +117,7 @@ fn bad_update(federation: &Federation, client: &SteadyClient, figures: &mut Figu
     let Err(refusal) = deploy(federation, &Shop::bad(&image)) else { bail!("a bad release was rolled out") };
     let last = refusal.to_string();
     println!("    {}", last.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().trim());
-    wait_for("the failed cluster to serve v2 again", bed::PATIENCE * 2, || {
+    wait_for("the failed cluster to serve v2 again", bed::PATIENCE * 6, || {
         let view = federation.waggle_json(&["rollout", "show", "shop"])?;
         let steps = view["rollout"]["clusters"].to_string();
         ensure!(steps.contains("reverted"), "{steps}");
