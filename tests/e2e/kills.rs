@@ -32,8 +32,8 @@ fn one_round(federation: &mut Federation, round: u64, random: &mut Random) -> Re
     let start = Instant::now();
     let made = federation.waggle_json(&["stack", "deploy", "--detach", "-c", &file, "shop"])?;
     let (rollout, release) = (made["rollout"].to_string(), made["release"].clone());
-    // A rollout of three clusters takes about ten seconds.
-    std::thread::sleep(Duration::from_millis(random.below(9_000)));
+    // A moment chosen by the seed, over the whole of a rollout.
+    std::thread::sleep(Duration::from_millis(random.below(8_000)));
     let victim = kill_one(federation, random)?;
     let state = wait_for("the rollout to end", ROUND_PATIENCE, || {
         let view = federation.waggle_json(&["rollout", "show", &rollout])?;

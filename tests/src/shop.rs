@@ -12,6 +12,10 @@ pub struct Shop<'a> {
     /// host-mode port when Swarm rolls back, Swarm 20.10 waits a full minute for that replacement to end.
     pub progress_deadline: &'a str,
     pub ttl: &'a str,
+    /// How long Swarm and Waggle each watch an update.
+    pub monitor: &'a str,
+    pub max_parallel: u16,
+    pub stop_signal: &'a str,
 }
 
 impl<'a> Shop<'a> {
@@ -21,6 +25,9 @@ impl<'a> Shop<'a> {
             health: "/bin/wget -q -O /dev/null http://127.0.0.1:8080/health",
             progress_deadline: "150s",
             ttl: "2s",
+            monitor: "1s",
+            max_parallel: 1,
+            stop_signal: "SIGTERM",
         }
     }
 
@@ -29,9 +36,9 @@ impl<'a> Shop<'a> {
         Shop { health: "/bin/false", ..Shop::good(image) }
     }
 
-    /// Good, with the shortest TTL, so that a rollout takes little time.
+    /// Good, with everything as short as it gets, so that a rollout takes little time.
     pub fn quick(image: &'a str) -> Shop<'a> {
-        Shop { ttl: "1s", ..Shop::good(image) }
+        Shop { ttl: "1s", monitor: "300ms", max_parallel: 2, stop_signal: "SIGKILL", ..Shop::good(image) }
     }
 
     pub fn compose(&self) -> String {
@@ -44,6 +51,7 @@ services:
     ports:
       - {{target: 8080, published: 80, mode: host}}
     stop_grace_period: 1s
+    stop_signal: {stop_signal}
     healthcheck:
       test: ["CMD", "/bin/sh", "-c", "{health}"]
       interval: 500ms
@@ -53,8 +61,8 @@ services:
       endpoint_mode: dnsrr
       replicas: 1
       restart_policy: {{condition: any, delay: 200ms}}
-      update_config: {{order: stop-first, failure_action: rollback, monitor: 2s}}
-      rollback_config: {{order: stop-first, monitor: 1s}}
+      update_config: {{order: stop-first, failure_action: rollback, monitor: {monitor}}}
+      rollback_config: {{order: stop-first, monitor: {monitor}}}
 x-waggle:
   routes:
     - name: {ROUTE}
@@ -63,12 +71,16 @@ x-waggle:
       ttl: {ttl}
       check: {{http: {{path: /health, port: 80}}, interval: 300ms, timeout: 250ms}}
   promotion:
-    monitor: 1s
+    max_parallel: {max_parallel}
+    monitor: {monitor}
     progress_deadline: {deadline}
 "#,
             image = self.image,
             health = self.health,
             ttl = self.ttl,
+            monitor = self.monitor,
+            max_parallel = self.max_parallel,
+            stop_signal = self.stop_signal,
             deadline = self.progress_deadline,
         )
     }

@@ -84,6 +84,14 @@ impl Endpoint {
         self.step(result.at, policy);
     }
 
+    /// As [`record`](Endpoint::record), for an endpoint that is drained: an update stops it on purpose, which is no flap.
+    /// It falls and rises by the counts alone, or every planned update would make the next readmission later.
+    pub fn record_drained(&mut self, result: &ProbeResult, policy: &HealthPolicy) {
+        let flaps = self.flaps;
+        self.record(result, &HealthPolicy { hold_down: Duration::ZERO, ..policy.clone() });
+        self.flaps = flaps;
+    }
+
     fn step(&mut self, at: Timestamp, policy: &HealthPolicy) {
         match self.state {
             Machine::Down { .. } if self.has_risen(at, policy) => {

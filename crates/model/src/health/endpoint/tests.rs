@@ -81,3 +81,20 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_drained_endpoint_neither_is_held_down_nor_flaps() {
+    let policy = HealthPolicy::default();
+    let (mut endpoint, mut at) = (Endpoint::default(), 0);
+    feed(&mut endpoint, &mut at, "+");
+    for _ in 0..5 {
+        for failed in [true, true, false, false] {
+            at += 500;
+            let outcome = if failed { Err("refused".to_owned()) } else { Ok(()) };
+            endpoint.record_drained(&ProbeResult { at: Timestamp(at), outcome }, &policy);
+        }
+        assert_eq!(endpoint.up(Timestamp(at), &policy), Some(true), "risen by the counts alone");
+    }
+    feed(&mut endpoint, &mut at, "--+++++");
+    assert_eq!(endpoint.up(Timestamp(at), &policy), Some(true), "2.5 s of the first hold-down of 2 s have passed");
+}

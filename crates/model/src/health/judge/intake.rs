@@ -66,7 +66,12 @@ impl Judge {
     pub fn probe(&mut self, route: &DomainName, cluster: &ClusterName, result: &ProbeResult) -> Result<(), Refused> {
         let known = self.endpoints.get_mut(route).and_then(|pool| pool.get_mut(cluster));
         let known = known.ok_or_else(|| Refused::UnknownEndpoint(route.clone(), cluster.clone()))?;
-        known.machine.record(result, &self.policy);
+        let pool = self.routes.get(route).map(|route| route.pool.as_slice()).unwrap_or_default();
+        if pool.iter().any(|endpoint| endpoint.cluster == *cluster && endpoint.drained.is_some()) {
+            known.machine.record_drained(result, &self.policy);
+        } else {
+            known.machine.record(result, &self.policy);
+        }
         Ok(())
     }
 
