@@ -7,29 +7,41 @@ mod kills;
 mod outage;
 mod promotion;
 mod quick_start;
+mod status;
+mod telemetry;
 
 use anyhow::{Result, ensure};
 use std::path::PathBuf;
 use std::time::Duration;
-use waggle_tests::bed::federation::{Federation, ROUTE};
+use waggle_tests::bed::federation::{Environment, Federation, ROUTE};
 use waggle_tests::bed::image::Registry;
-use waggle_tests::bed::{self, Bed, interrupt};
+use waggle_tests::bed::{self, Bed, Plot, interrupt};
 use waggle_tests::shop::Shop;
 use waggle_tests::steady_client::{SteadyClient, Target};
 
 /// Brings a federation up, runs the test, and shows the logs of every process when it fails.
 fn with_federation(test: impl FnOnce(&mut Federation) -> Result<()>) -> Result<()> {
+    with_federation_and(bed::TEST, |_| Ok(((), Vec::new())), |federation, ()| test(federation))
+}
+
+/// The same on another plot, with what `prepare` makes on the bed beforehand; it outlives the federation.
+fn with_federation_and<T>(
+    plot: Plot,
+    prepare: impl FnOnce(&Bed) -> Result<(T, Environment)>,
+    test: impl FnOnce(&mut Federation, &T) -> Result<()>,
+) -> Result<()> {
     interrupt::catch()?;
-    let bed = Bed::make(bed::TEST)?;
-    let outcome = Federation::start(&bed, &binary()).and_then(|mut federation| {
-        let outcome = test(&mut federation).and_then(|()| no_error_logged(&federation));
+    let bed = Bed::make(plot)?;
+    let (prepared, environment) = prepare(&bed)?;
+    let outcome = Federation::start(&bed, &binary(), environment).and_then(|mut federation| {
+        let outcome = test(&mut federation, &prepared).and_then(|()| no_error_logged(&federation));
         if outcome.is_err() {
             show_logs(&federation);
         }
         outcome
     });
     drop(bed);
-    let left = bed::leftovers(bed::TEST);
+    let left = bed::leftovers(plot);
     ensure!(left.is_empty(), "left behind: {}", left.join(", "));
     outcome
 }

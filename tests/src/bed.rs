@@ -30,9 +30,10 @@ pub struct Plot {
     pub network: [u8; 3],
 }
 
-/// The demo's plot and the tests' plot.
+/// The demo's plot, the tests' plot, and that of the tests about what processes tell of themselves.
 pub const DEMO: Plot = Plot { name: "demo", network: [10, 77, 0] };
 pub const TEST: Plot = Plot { name: "test", network: [10, 78, 0] };
+pub const TRACE: Plot = Plot { name: "trace", network: [10, 79, 0] };
 
 impl Plot {
     pub fn address(&self, host: u8) -> Ipv4Addr {

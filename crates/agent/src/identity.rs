@@ -142,7 +142,13 @@ pub async fn renew(current: Arc<Current>, control: Vec<String>, data_dir: PathBu
     let path = path(&data_dir);
     loop {
         let due = current.get().is_due(Timestamp(waggle_daemon::time::now()));
-        let pause = if due { renew_once(&current, &control, &path).await } else { RENEW_CHECK };
+        let pause = match due {
+            false => RENEW_CHECK,
+            true => match token.run_until_cancelled(renew_once(&current, &control, &path)).await {
+                Some(pause) => pause,
+                None => return,
+            },
+        };
         tokio::select! {
             () = token.cancelled() => return,
             () = tokio::time::sleep(pause) => {}

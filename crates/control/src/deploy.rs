@@ -45,8 +45,11 @@ pub async fn deploy(
     let release = Release { id: release_id(&body), body, created: now, author: caller.name.clone() };
     write::payloads(&**store, vault, &checked.payloads).await?;
     let written = write::release(&**store, caller, release, now).await?;
-    if !written.unchanged {
-        prune::prune(&**store, &written.stack).await?;
+    if !written.unchanged
+        && let Err(error) = prune::prune(&**store, &written.stack).await
+    {
+        // The deploy is durable; the next one prunes.
+        tracing::warn!(error = %waggle_daemon::tasks::chain(&error), "what is old could not be removed yet");
     }
     Ok(Deployed { release: written.release, rollout: written.rollout, images, unchanged: written.unchanged, warnings })
 }

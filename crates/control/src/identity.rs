@@ -3,7 +3,7 @@
 //! A token decides the role, is used up in the same commit that writes the identity, and is not used up by a join that
 //! is refused: whoever mistyped a name can try again.
 
-use crate::ca::{Authority, CaError};
+use crate::ca::{Authority, CaError, SKEW};
 use crate::records::{AgentIdentity, Edit, Found, NameserverIdentity, TokenKind, TokenRecord, Used, get, keys};
 use crate::store::{Key, Store, StoreError};
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 use waggle_model::Timestamp;
-use waggle_wire::identity::{Identity, of_peer};
+use waggle_wire::identity::{Identity, of_peer_since};
 use waggle_wire::proto::identity::identity_server::Identity as Service;
 use waggle_wire::proto::identity::{Certificate, JoinRequest, RenewRequest};
 use waggle_wire::token::{Kind, Token};
@@ -37,9 +37,9 @@ impl Service for Join {
     }
 
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<Certificate>, Status> {
-        let identity = of_peer(&request)?;
+        let (identity, since) = of_peer_since(&request)?;
         let now = Timestamp(waggle_daemon::time::now());
-        answer(renew(&*self.store, &self.ca, &identity, &request.get_ref().csr, now).await, "renewal")
+        answer(renew(&*self.store, &self.ca, (&identity, since), &request.get_ref().csr, now).await, "renewal")
     }
 }
 
@@ -214,28 +214,34 @@ fn record<T: Serialize + Send + 'static>(key: Key, known: Option<Found<T>>, valu
     Box::new(move |edit| edit.expect(key.clone(), rev).put(key, &value).map(|_| ()))
 }
 
-/// A new certificate for who has one; not for who was forgotten.
+/// A new certificate for who has one, valid from `since`; not for who was forgotten.
 pub async fn renew(
     store: &dyn Store,
     ca: &Authority,
-    identity: &Identity,
+    (identity, since): (&Identity, Timestamp),
     csr: &[u8],
     now: Timestamp,
 ) -> Result<Vec<Vec<u8>>, Refused> {
-    if !is_member(store, identity).await? {
+    if !is_member(store, identity, since).await? {
         return Err(Refused::Forgotten(identity.clone()));
     }
     Ok(ca.issue(identity, csr, now)?)
 }
 
-/// Whether an agent or nameserver has joined and was not forgotten.
-pub async fn is_member(store: &dyn Store, identity: &Identity) -> Result<bool, StoreError> {
-    let key = match identity {
-        Identity::Control => return Ok(false),
-        Identity::Agent(cluster) => keys::agent(cluster),
-        Identity::Nameserver(name) => keys::nameserver(name),
+/// Whether the holder of a certificate that is valid from `since` has joined and was not forgotten. A certificate older
+/// than the newest join under its name belongs to somebody who was forgotten, and whose name another one has now.
+pub async fn is_member(store: &dyn Store, identity: &Identity, since: Timestamp) -> Result<bool, StoreError> {
+    let joined = match identity {
+        Identity::Control => None,
+        Identity::Agent(cluster) => {
+            get::<AgentIdentity>(store, &keys::agent(cluster)).await?.map(|known| known.value.joined)
+        }
+        Identity::Nameserver(name) => {
+            get::<NameserverIdentity>(store, &keys::nameserver(name)).await?.map(|known| known.value.joined)
+        }
     };
-    Ok(store.get(&key).await?.is_some())
+    // Certificates count in seconds.
+    Ok(joined.is_some_and(|joined| since.after(SKEW).0 / 1000 >= joined.0 / 1000))
 }
 
 #[cfg(test)]

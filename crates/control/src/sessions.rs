@@ -12,10 +12,13 @@ pub mod agents;
 mod follow;
 pub mod nameservers;
 
+use crate::identity::is_member;
 use crate::reconcile::{Seen, Wake};
+use crate::store::Store;
 use std::time::Duration;
 use tonic::Status;
 use waggle_model::Timestamp;
+use waggle_wire::identity::Identity;
 
 /// Sessions of each kind.
 pub const SESSIONS_MAX: usize = 2048;
@@ -49,6 +52,17 @@ impl Sessions {
     /// What all peers last said.
     pub fn seen(&self) -> Seen {
         Seen { started: self.started, agents: self.agents.seen(), nameservers: self.nameservers.seen() }
+    }
+}
+
+/// Whether a session may begin; asked again with each sign of life, so that who is forgotten is cut off.
+async fn admit(store: &dyn Store, identity: &Identity, since: Timestamp) -> Result<(), Status> {
+    match is_member(store, identity, since).await {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            Err(Status::permission_denied(format!("{identity} is not part of the federation any more; join again")))
+        }
+        Err(error) => Err(Status::unavailable(error.to_string())),
     }
 }
 

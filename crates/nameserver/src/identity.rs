@@ -40,7 +40,7 @@ pub enum IdentityError {
 
 /// What is known at start.
 pub enum Start {
-    /// A certificate that is still valid.
+    /// A certificate. It may have expired when there is no token: answers go on, nobody else listens.
     Known(Credentials),
     /// None yet, or it has expired; this gets a new one.
     Newcomer(Token),
@@ -58,10 +58,19 @@ pub fn start(config: &Config, now: Timestamp) -> Result<Start, IdentityError> {
     }
     match saved {
         Some(saved) if !saved.is_expired(now) => Ok(Start::Known(saved)),
-        _ => match token(config)? {
-            Some(token) => Ok(Start::Newcomer(token)),
-            None if config.control.is_empty() => Ok(Start::Alone),
-            None => Err(IdentityError::NoToken { path }),
+        saved => match (token(config)?, saved) {
+            (Some(token), _) => Ok(Start::Newcomer(token)),
+            (None, _) if config.control.is_empty() => Ok(Start::Alone),
+            (None, Some(saved)) => {
+                tracing::error!(
+                    path = %path.display(),
+                    "the certificate has expired and there is no token to get another one with: queries are answered from \
+                     the last plan, without control, agents and other nameservers; make a token with `waggle nameserver \
+                     join-token`, set token_file or token, and start again"
+                );
+                Ok(Start::Known(saved))
+            }
+            (None, None) => Err(IdentityError::NoToken { path }),
         },
     }
 }

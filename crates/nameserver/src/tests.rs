@@ -309,6 +309,19 @@ async fn a_certificate_in_its_second_half_is_renewed_and_kept() {
 }
 
 #[tokio::test]
+async fn an_expired_certificate_does_not_stop_the_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    keep(directory.path(), &two(3));
+    let expired = fixture::Ca::new().expired(&Identity::Nameserver("ns-1".parse().unwrap()));
+    let saved = serde_json::to_vec(&Saved::from(&expired)).unwrap();
+    waggle_daemon::file::write_document(&directory.path().join("identity.json"), &saved).unwrap();
+    let config = Config { control: vec!["127.0.0.1:1".into()], ..config("ns-1", directory.path()) };
+    let running = run(build(config).unwrap());
+    assert_eq!(addresses(running.dns).await, ["192.0.2.1".parse::<std::net::IpAddr>().unwrap()]);
+    running.end().await;
+}
+
+#[tokio::test]
 async fn two_nameservers_agree_about_a_dead_endpoint() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let control = control::start().await;

@@ -12,6 +12,9 @@ use waggle_control::api::types::RolloutView;
 use waggle_model::ClusterName;
 use waggle_model::rollout::{State, Step};
 
+/// What the planner says of clusters that wait because another one failed.
+const HELD: &str = "rollout is held";
+
 /// One cluster of a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -42,15 +45,31 @@ pub fn lines(view: &RolloutView) -> Vec<Line> {
             let (step, percent, style) = step(&cluster.step);
             let reported = view.report.get(name).map(|text| without(step, &clean(text)));
             let note = reported.or_else(|| why(&cluster.step).map(clean)).unwrap_or_default();
+            let note = if repeats(&view.rollout.state, &note) { HELD.to_owned() } else { note };
             Line { cluster: name.clone(), step, style, percent, note }
         })
         .collect()
 }
 
-/// A report without the step in front, which has a place of its own.
+/// A report without the step in front, which has a place of its own, and without brackets around all of the rest.
 fn without(step: &str, report: &str) -> String {
     let rest = report.strip_prefix(step).unwrap_or(report);
-    rest.strip_prefix(':').unwrap_or(rest).trim_start().to_owned()
+    let rest = rest.strip_prefix(':').unwrap_or(rest).trim_start();
+    let inner = rest.strip_prefix('(').and_then(|inner| inner.strip_suffix(')'));
+    let encloses = |inner: &&str| {
+        let depths = inner.chars().scan(0i32, |depth, c| {
+            *depth += i32::from(c == '(') - i32::from(c == ')');
+            Some(*depth)
+        });
+        !depths.into_iter().any(|depth| depth < 0)
+    };
+    inner.filter(encloses).unwrap_or(rest).to_owned()
+}
+
+/// Whether a note says again why the whole rollout is held: that is shown once, for the cluster where it happened.
+fn repeats(state: &State, note: &str) -> bool {
+    let State::Held { why } = state else { return false };
+    note.strip_prefix(HELD).and_then(|rest| rest.strip_prefix(": ")).is_some_and(|rest| rest == clean(why))
 }
 
 fn step(step: &Step) -> (&'static str, u64, Style) {
@@ -100,7 +119,7 @@ pub fn outcome(view: &RolloutView) -> Outcome {
         }
         State::Held { why } => {
             let failed = lines(view).into_iter().filter(|line| line.style == Style::Bad);
-            let failed = failed.map(|line| match line.note.trim_matches(['(', ')']) {
+            let failed = failed.map(|line| match line.note.as_str() {
                 known if why.contains(known) => format!("{}: {}", line.cluster, line.step),
                 _ => format!("{}: {}: {}", line.cluster, line.step, line.note),
             });

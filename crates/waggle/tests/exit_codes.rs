@@ -35,6 +35,7 @@ fn each_kind_of_failure_has_its_code() {
     std::fs::write(home.join("bad.yaml"), "clusters:\n  A: {}\n").unwrap();
     ends(home, "apply -f bad.yaml", 5, "bad.yaml:2:3: ");
     ends(home, "apply -f gone.yaml", 5, "gone.yaml");
+    ends(home, "login https://127.0.0.1:1 --token-file gone.token", 5, "gone.token");
     std::fs::write(home.join("compose.yml"), "services: {web: {image: nginx, prots: []}}\n").unwrap();
     ends(home, "stack deploy -c compose.yml shop", 5, "compose.yml:1:");
     std::fs::write(home.join("agent.toml"), "cluster = \"eu-1\"\ncontrol = [\"a:1\"]\nclutser = 1\n").unwrap();

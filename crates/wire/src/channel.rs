@@ -15,11 +15,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Connected;
 use tonic::transport::{Channel, Endpoint};
 
 /// Connect and handshake together.
@@ -28,6 +30,8 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Handshakes under way at once per listener.
 pub const HANDSHAKES_MAX: usize = 256;
+/// Connections open at once per listener; more are dropped before their handshake.
+pub const CONNECTIONS_MAX: usize = 8192;
 /// HTTP/2 pings on idle connections, and how long an answer may take.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(2);
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -81,7 +85,7 @@ pub fn grpc_server() -> tonic::transport::Server {
 
 /// Accepted and verified connections of one listener: a stream for tonic, a listener for axum.
 pub struct Incoming {
-    ready: mpsc::Receiver<(TlsServerStream, SocketAddr)>,
+    ready: mpsc::Receiver<(Connection, SocketAddr)>,
     local: SocketAddr,
 }
 
@@ -105,11 +109,12 @@ impl Incoming {
 async fn accept_loop(
     listener: TcpListener,
     config: Arc<ServerConfig>,
-    ready: mpsc::Sender<(TlsServerStream, SocketAddr)>,
+    ready: mpsc::Sender<(Connection, SocketAddr)>,
     stop: CancellationToken,
 ) {
     let acceptor = TlsAcceptor::from(config);
     let permits = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut handshakes = tokio::task::JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -129,13 +134,17 @@ async fn accept_loop(
             tracing::debug!(%peer, limit = HANDSHAKES_MAX, "too many handshakes at once, connection dropped");
             continue;
         };
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            tracing::debug!(%peer, limit = CONNECTIONS_MAX, "too many connections, connection dropped");
+            continue;
+        };
         let (acceptor, ready) = (acceptor.clone(), ready.clone());
         handshakes.spawn(async move {
             let _permit = permit;
             let _ = tcp.set_nodelay(true);
             match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(tcp)).await {
                 Ok(Ok(stream)) => {
-                    let _ = ready.send((stream, peer)).await;
+                    let _ = ready.send((Connection { stream, _place: place }, peer)).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%peer, %error, "handshake failed"),
                 Err(_) => tracing::debug!(%peer, "handshake took too long"),
@@ -144,8 +153,42 @@ async fn accept_loop(
     }
 }
 
+/// A verified connection; it gives its place back when it is dropped.
+pub struct Connection {
+    stream: TlsServerStream,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connected for Connection {
+    type ConnectInfo = <TlsServerStream as Connected>::ConnectInfo;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
 impl Stream for Incoming {
-    type Item = io::Result<TlsServerStream>;
+    type Item = io::Result<Connection>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.ready.poll_recv(cx).map(|item| item.map(|(stream, _)| Ok(stream)))
@@ -153,7 +196,7 @@ impl Stream for Incoming {
 }
 
 impl axum::serve::Listener for Incoming {
-    type Io = TlsServerStream;
+    type Io = Connection;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {

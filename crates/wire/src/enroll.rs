@@ -28,6 +28,9 @@ pub enum EnrollError {
     Tls(#[from] TlsError),
 }
 
+/// Control must answer within this once it is connected.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// What a newcomer says of itself.
 #[derive(Clone, Debug, Default)]
 pub struct Newcomer {
@@ -58,17 +61,22 @@ pub async fn join(
         swarm_id: newcomer.swarm_id.clone(),
     };
     let mut client = identity_client(address, tls::pinned(token.ca, tls::ALPN_GRPC)?).await?;
-    let answer = client.join(request).await.map_err(|status| EnrollError::Refused(Box::new(status)))?;
-    accept(key, answer.into_inner(), identity)
+    accept(key, in_time(client.join(request)).await?, identity)
 }
 
 /// A new certificate, with a new key, for the identity of `current`.
 pub async fn renew(address: &str, current: &Arc<Current>) -> Result<Credentials, EnrollError> {
     let (key, csr) = signing_request()?;
     let mut client = identity_client(address, tls::client(current)?).await?;
-    let answer = client.renew(RenewRequest { csr: csr.into() }).await;
-    let answer = answer.map_err(|status| EnrollError::Refused(Box::new(status)))?;
-    accept(key, answer.into_inner(), &current.get().identity)
+    let answer = in_time(client.renew(RenewRequest { csr: csr.into() })).await?;
+    accept(key, answer, &current.get().identity)
+}
+
+async fn in_time<T>(call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>) -> Result<T, EnrollError> {
+    let late =
+        |_| tonic::Status::deadline_exceeded("no answer within 15 s; look whether it was done before trying again");
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, call).await.map_err(late).flatten();
+    answer.map(tonic::Response::into_inner).map_err(|status| EnrollError::Refused(Box::new(status)))
 }
 
 async fn identity_client(

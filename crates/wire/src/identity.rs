@@ -4,7 +4,7 @@
 
 use std::fmt;
 use tonic::{Request, Status};
-use waggle_model::{ClusterName, NameserverName};
+use waggle_model::{ClusterName, NameserverName, Timestamp};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,7 +70,17 @@ impl fmt::Display for Identity {
 
 /// Identity of a request's peer, from its verified certificate.
 pub fn of_peer<T>(request: &Request<T>) -> Result<Identity, Status> {
+    of_peer_since(request).map(|(identity, _)| identity)
+}
+
+/// As [`of_peer`], with the time from which the certificate is valid: it tells apart those issued before and after the
+/// identity was given to somebody else.
+pub fn of_peer_since<T>(request: &Request<T>) -> Result<(Identity, Timestamp), Status> {
     let refuse = || Status::unauthenticated("a certificate of this federation is needed; join first");
     let certificates = request.peer_certs().ok_or_else(refuse)?;
-    certificates.first().and_then(|leaf| Identity::of_certificate(leaf)).ok_or_else(refuse)
+    let leaf = certificates.first().ok_or_else(refuse)?;
+    let identity = Identity::of_certificate(leaf).ok_or_else(refuse)?;
+    let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| refuse())?;
+    let seconds = u64::try_from(parsed.validity().not_before.timestamp()).unwrap_or(0);
+    Ok((identity, Timestamp(seconds.saturating_mul(1000))))
 }

@@ -33,7 +33,11 @@ pub struct Federation {
     pub resolver: Resolver,
     pub hosts: Hosts,
     binary: PathBuf,
+    environment: Environment,
 }
+
+/// Variables for control, agents, nameservers and the command line, on top of this process's own.
+pub type Environment = Vec<(&'static str, String)>;
 
 #[derive(Clone, Debug)]
 pub struct Hosts {
@@ -70,7 +74,7 @@ impl Hosts {
 
 impl Federation {
     /// Swarms, registry and images `web:v1`, `web:v2`, `web:v3`; then control, agents, nameservers and resolver, joined.
-    pub fn start(bed: &Bed, binary: &Path) -> Result<Federation> {
+    pub fn start(bed: &Bed, binary: &Path, environment: Environment) -> Result<Federation> {
         let hosts = Hosts::make(bed.plot)?;
         let registry = Registry::start(&hosts.hub)?;
         let registry_name = Registry::name(&hosts.hub);
@@ -85,12 +89,13 @@ impl Federation {
         for tag in ["v1", "v2", "v3"] {
             registry.publish_web(&engines[0], tag)?;
         }
-        let control = start_control(&hosts, binary)?;
+        let control = start_control(&hosts, binary, &environment)?;
         let addresses: Vec<Ipv4Addr> = hosts.nameservers.iter().map(|host| host.address).collect();
         let resolver = Resolver::start(&hosts.hub, ZONE, &addresses)?;
         let (agents, nameservers) = (Vec::new(), Vec::new());
         let binary = binary.to_owned();
-        let mut federation = Federation { control, agents, nameservers, engines, registry, resolver, hosts, binary };
+        let mut federation =
+            Federation { control, agents, nameservers, engines, registry, resolver, hosts, binary, environment };
         federation.join_everyone()?;
         Ok(federation)
     }
@@ -172,14 +177,14 @@ impl Federation {
 
     /// Starts control again on the data it had.
     pub fn restart_control(&mut self) -> Result<()> {
-        self.control = start_control(&self.hosts, &self.binary)?;
+        self.control = start_control(&self.hosts, &self.binary, &self.environment)?;
         wait_for("control's API", PATIENCE, || self.waggle(&["status"]))?;
         Ok(())
     }
 
     fn start_role(&self, host: &Host, role: &str, config: &Path) -> Result<Process> {
         let mut command = host.command(&self.binary.display().to_string());
-        command.args([role, "--config", &config.display().to_string()]);
+        command.args([role, "--config", &config.display().to_string()]).envs(self.environment.iter().cloned());
         Process::start(&host.dir(), role, command)
     }
 
@@ -209,6 +214,7 @@ impl Federation {
     pub fn cli(&self, arguments: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(&self.binary);
         command.args(arguments).env("HOME", self.hosts.plot.dir()).env_remove("XDG_CONFIG_HOME");
+        command.envs(self.environment.iter().cloned());
         command
     }
 
@@ -246,7 +252,7 @@ impl Federation {
     }
 }
 
-fn start_control(hosts: &Hosts, binary: &Path) -> Result<Process> {
+fn start_control(hosts: &Hosts, binary: &Path, environment: &Environment) -> Result<Process> {
     let host = &hosts.control;
     fs::create_dir_all(host.dir())?;
     let config = host.dir().join("control.toml");
@@ -258,7 +264,7 @@ fn start_control(hosts: &Hosts, binary: &Path) -> Result<Process> {
     );
     fs::write(&config, text)?;
     let mut command = host.command(&binary.display().to_string());
-    command.args(["control", "--config", &config.display().to_string()]);
+    command.args(["control", "--config", &config.display().to_string()]).envs(environment.iter().cloned());
     let mut process = Process::start(&host.dir(), "control", command)?;
     process::wait_for_port(SocketAddr::from((host.address, API_PORT)), &mut process)?;
     Ok(process)

@@ -55,7 +55,7 @@ fn run(keep: bool) -> Result<Figures> {
         bed.keep();
     }
     let binary = binary()?;
-    let mut federation = Federation::start(&bed, &binary)?;
+    let mut federation = Federation::start(&bed, &binary, Vec::new())?;
     figures.add("federation up", seconds(start.elapsed()));
 
     deploy_everywhere(&federation, &mut figures)?;

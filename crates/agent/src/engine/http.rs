@@ -134,7 +134,9 @@ pub(super) fn classify(status: u16, message: String) -> EngineError {
     if says("not a swarm manager") || says("not part of a swarm") {
         return EngineError::NotManager { managers: Vec::new() };
     }
-    if says("does not have a leader") || says("context deadline exceeded") || says("DeadlineExceeded") {
+    // "code = Unavailable" is what a manager answers while the leader changes.
+    let without_leader = says("does not have a leader") || says("code = Unavailable");
+    if without_leader || says("context deadline exceeded") || says("DeadlineExceeded") {
         return EngineError::NoLeader(message);
     }
     // What a service refers to went away between our look and our write; here as a 400 or 500.
@@ -160,6 +162,8 @@ mod tests {
         assert!(matches!(classify(503, worker.into()), EngineError::NotManager { .. }));
         let quorum = "rpc error: code = Unknown desc = The swarm does not have a leader.";
         assert!(matches!(classify(500, quorum.into()), EngineError::NoLeader(_)));
+        let changing = "rpc error: code = Unavailable desc = transport is closing";
+        assert!(matches!(classify(503, changing.into()), EngineError::NoLeader(_)));
         assert!(matches!(classify(404, "service x not found".into()), EngineError::NotFound(_)));
         assert!(matches!(classify(400, "invalid".into()), EngineError::Refused(_)));
     }

@@ -80,9 +80,11 @@ pub(super) async fn forget(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Named(name): Named<ClusterName>,
+    Query(Force { force }): Query<Force>,
 ) -> Result<Json<ClusterView>, ApiError> {
-    if api.seen().agents.get(&name).is_some_and(|agent| agent.connected) {
-        return Err(ApiError::conflict(format!("the agent of {name} is connected")).help("stop it first"));
+    if !force && api.seen().agents.get(&name).is_some_and(|agent| agent.connected) {
+        return Err(ApiError::conflict(format!("the agent of {name} is connected"))
+            .help("stop it first, or cut it off with force=true"));
     }
     if api.store.get(&keys::agent(&name)).await?.is_none() {
         return Err(ApiError::not_found(format!("no agent has joined for {name}")));
@@ -97,7 +99,7 @@ pub(super) async fn forget(
 
 #[derive(Deserialize)]
 pub(super) struct Force {
-    /// Also if nobody is left to serve.
+    /// Also if nobody is left to serve, or while it is connected.
     #[serde(default)]
     force: bool,
 }
@@ -191,9 +193,11 @@ pub(super) async fn forget_nameserver(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Named(name): Named<NameserverName>,
+    Query(Force { force }): Query<Force>,
 ) -> Result<Json<Vec<NameserverView>>, ApiError> {
-    if api.seen().nameservers.get(&name).is_some_and(|nameserver| nameserver.connected) {
-        return Err(ApiError::conflict(format!("nameserver {name} is connected")).help("stop it first"));
+    if !force && api.seen().nameservers.get(&name).is_some_and(|nameserver| nameserver.connected) {
+        return Err(ApiError::conflict(format!("nameserver {name} is connected"))
+            .help("stop it first, or cut it off with force=true"));
     }
     if api.store.get(&keys::nameserver(&name)).await?.is_none() {
         return Err(ApiError::not_found(format!("there is no nameserver {name}")));

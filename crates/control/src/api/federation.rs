@@ -35,8 +35,15 @@ pub(super) async fn put(
         if edit.commit(&*api.store).await?.is_some() {
             tracing::info!(by = caller.name, "federation applied");
             // Not needed for the effect, only to name the generation that carries it.
-            let activation = activate(&*api.store, &api.seen(), now()).await?;
+            let activation = activate(&*api.store, &api.seen(), now()).await;
             api.wake.now();
+            let activation = activation.map_err(|error| {
+                let why = waggle_daemon::tasks::chain(&error);
+                ApiError::unavailable(format!(
+                    "the federation is applied, but its route plan is not written yet: {why}"
+                ))
+                .help("control tries on; `waggle status` shows when it is done")
+            })?;
             return Ok(Json(Applied { changed: true, plan_generation: activation.plan_generation }));
         }
     }

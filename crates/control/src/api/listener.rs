@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use waggle_wire::channel::{Incoming, TlsServerStream};
+use waggle_wire::channel::{Connection, Incoming};
 
 /// Connections of the API at a time.
 pub const CONNECTIONS_MAX: usize = 512;
@@ -20,7 +20,7 @@ pub struct Bounded {
 
 /// A connection that gives its place back when it is dropped.
 pub struct Held {
-    stream: TlsServerStream,
+    stream: Connection,
     _place: Option<OwnedSemaphorePermit>,
 }
 

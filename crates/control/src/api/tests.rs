@@ -157,6 +157,9 @@ async fn a_deploy_goes_from_https_to_the_clusters_and_back() {
     let (_, why) = server.get("/v1/why?name=www.shop.example&client=198.51.100.7&type=A").await;
     assert!(why["text"].as_str().is_some_and(|text| text.contains("192.0.2.")), "{why}");
     assert_eq!(why["nameserver"], json!("ns-1"));
+    let (_, why) = server.get("/v1/why?name=www.shop.example&client=198.51.100.7&ecs=true").await;
+    let text = why["text"].as_str().unwrap_or_default();
+    assert!(text.contains("client 198.51.100.7: ") && text.contains("\nscope /"), "{text}");
     let (_, stacks) = server.get("/v1/stacks").await;
     assert_eq!((&stacks[0]["converged"], &stacks[0]["clusters"]), (&json!(2), &json!(2)), "{stacks}");
     let release = deployed["release"].as_str().unwrap();
@@ -197,6 +200,21 @@ async fn a_second_agent_is_refused_while_the_first_lives() {
     first.stop().await;
     let view = server.until("/v1/clusters/eu-1", |view| view["connected"] == json!(false)).await;
     assert!(view["last_seen_at"].is_number() && view["swarm"].is_object(), "what it said last is kept: {view}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_is_forgotten_is_cut_off() {
+    let server = Server::start().await;
+    server.put("/v1/federation", federation()).await;
+    let agent = Agent::join(&server, "eu-1").await;
+    let (status, refused) = server.ask(Method::DELETE, "/v1/clusters/eu-1", None).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{refused}");
+    let (status, view) = server.ask(Method::DELETE, "/v1/clusters/eu-1?force=true", None).await;
+    assert_eq!(status, StatusCode::OK, "{view}");
+    server.until("/v1/clusters/eu-1", |view| view["connected"] == json!(false)).await;
+    assert_eq!(agent.connect_again().await.code(), tonic::Code::PermissionDenied);
+    agent.stop().await;
     server.stop().await;
 }
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::IpAddr;
-use waggle_dns::{Explanation, Health, Outcome, Snapshot, explain};
+use waggle_dns::{Basis, Explanation, Health, Outcome, Snapshot, explain};
 use waggle_model::health::Verdict;
 use waggle_model::plan::{EndpointVerdict, RoutePlan};
 use waggle_model::{ClusterName, DomainName};
@@ -51,7 +51,7 @@ pub(super) async fn why(State(api): State<Api>, Query(question): Query<Question>
     let deciding = deciding.max_by_key(|name| (*name == &question.name, name.labels().count()));
     let reasons = deciding.map(|route| reasons(&plan, verdicts, route)).unwrap_or_default();
     let explanation = explain(&snapshot, &health, &question.name, kind, question.client, question.ecs, &reasons);
-    let text = text(&explanation);
+    let text = text(&explanation, question.ecs);
     let json = serde_json::to_value(&explanation).map_err(|error| ApiError::internal(error.to_string()))?;
     let nameserver = newest.map(|(name, _)| name.clone());
     Ok(Json(WhyView { explanation: json, text, plan_generation: plan.generation, nameserver }))
@@ -92,7 +92,19 @@ fn reasons(plan: &RoutePlan, verdicts: &[EndpointVerdict], route: &DomainName) -
     reasons
 }
 
-fn text(explanation: &Explanation) -> String {
+/// What put the clusters in their order.
+fn order(basis: Basis) -> &'static str {
+    match basis {
+        Basis::ClientMap => "in the client map, which orders the clusters",
+        Basis::Location => "nearest location first",
+        Basis::Region => "its region's clusters first",
+        Basis::Weight => "not in the client map, place unknown: heavier clusters first",
+        Basis::Share => "its share by the route's weights",
+        Basis::Fixed => "the route's failover order, the same for every client",
+    }
+}
+
+fn text(explanation: &Explanation, ecs: bool) -> String {
     let kind = if explanation.kind == AAAA { "AAAA" } else { "A" };
     let mut text = format!("{} {kind}: ", explanation.name);
     let Some(decided) = &explanation.decided else {
@@ -107,9 +119,14 @@ fn text(explanation: &Explanation) -> String {
     };
     let answer: Vec<_> = decided.answer.iter().map(ToString::to_string).collect();
     let _ = writeln!(text, "{} (ttl {} s)", answer.join(", "), decided.ttl);
-    let basis = format!("{:?}", decided.basis).to_lowercase();
-    let _ =
-        writeln!(text, "client {} is treated as {}; order by {basis}", decided.client.address, decided.client.prefix);
+    let _ = writeln!(text, "client {}: {}", decided.client.address, order(decided.basis));
+    let (scope, prefix) = (decided.scope, decided.client.prefix);
+    let _ = match scope {
+        _ if !ecs => Ok(()),
+        0 => writeln!(text, "scope /0: every client gets this answer now"),
+        scope if scope == prefix.prefix_len() => writeln!(text, "scope /{scope}: all of {prefix} gets this answer now"),
+        scope => writeln!(text, "scope /{scope}: all within that prefix get this answer now"),
+    };
     if decided.all_down {
         let _ = writeln!(text, "no cluster is fit: the route's last resort is answered");
     }

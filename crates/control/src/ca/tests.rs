@@ -81,7 +81,8 @@ async fn foreign_certificates_are_refused_at_the_handshake() {
     assert!(dialled.is_ok());
     use futures_util::StreamExt;
     let accepted = tokio::time::timeout(Duration::from_secs(5), incoming.next()).await.unwrap().unwrap().unwrap();
-    let peer = accepted.get_ref().1.peer_certificates().unwrap()[0].clone();
+    use tonic::transport::server::Connected;
+    let peer = accepted.connect_info().peer_certs().unwrap()[0].clone();
     assert_eq!(Identity::of_certificate(&peer), Some(Identity::Agent("eu-1".parse().unwrap())));
     stop.cancel();
     tasks.shutdown(Duration::from_secs(5)).await.unwrap();

@@ -29,16 +29,18 @@ pub(super) async fn prune(store: &dyn Store, stack: &StackName) -> Result<()> {
         mine.into_iter().partition(|release| loaded.releases.contains_key(&release.id));
     unused.sort_by_key(|release| std::cmp::Reverse(release.created));
     let surplus = unused.split_off(unused.len().min(RELEASES_KEPT));
-    gone.extend(surplus.iter().map(|release| keys::release(&release.id)));
 
     let kept: Vec<Release> = in_use.into_iter().chain(unused).chain(others).collect();
     gone.extend(unnamed(&surplus, &kept).iter().map(|name| keys::payload(name)));
+    // After the payloads: what does not fit into this commit is found again by the releases that name it.
+    gone.extend(surplus.iter().map(|release| keys::release(&release.id)));
     if gone.is_empty() {
         return Ok(());
     }
     let mut edit = Edit::new();
-    edit.expect(keys::epoch(), loaded.epoch);
-    gone.into_iter().take(OPS_MAX).for_each(|key| {
+    // Touched, so that a deploy that has just found a payload to be there looks again.
+    edit.expect(keys::epoch(), loaded.epoch).touch(&loaded.traceparent)?;
+    gone.into_iter().take(OPS_MAX - 1).for_each(|key| {
         edit.delete(key);
     });
     edit.commit(store).await.map(|_| ())

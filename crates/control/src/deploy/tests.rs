@@ -93,3 +93,18 @@ async fn a_secret_that_vanished_meanwhile_is_noticed() {
     let refused = deploy_one(&store, release("shop", 1, vec!["ab".repeat(32)])).await.unwrap_err();
     assert_eq!(refused.detail.code, "conflict");
 }
+
+#[tokio::test]
+async fn pruning_moves_the_epoch_so_that_no_deploy_misses_what_it_takes_away() {
+    let store = store().await;
+    for number in 0..=RELEASES_KEPT as u64 {
+        deploy_one(&store, release("shop", number, vec![])).await.unwrap();
+    }
+    let last = RELEASES_KEPT as u64 + 1;
+    let written = store_release(&store, &caller(), release("shop", last, vec![]), Timestamp(last)).await.unwrap();
+    let count = async || list::<Release>(&store, keys::RELEASES).await.unwrap().len();
+    let (before, held) = (count().await, crate::reconcile::load(&store).await.unwrap().epoch);
+    prune::prune(&store, &written.stack).await.unwrap();
+    assert!(count().await < before, "something was removed");
+    assert_ne!(crate::reconcile::load(&store).await.unwrap().epoch, held);
+}

@@ -41,6 +41,12 @@ impl Fixture {
         Ok(Credentials::new(key, chain).unwrap().identity)
     }
 
+    async fn forget(&self, cluster: &str) {
+        let mut edit = Edit::new();
+        edit.delete(keys::agent(&cluster.parse().unwrap()));
+        edit.commit(&self.store).await.unwrap();
+    }
+
     async fn agent(&self, token: &str, name: &str, swarm: &str) -> Result<Identity, Refused> {
         self.join(token, name, swarm, "", NOW).await
     }
@@ -54,7 +60,7 @@ async fn a_token_is_good_for_one_join() {
     let again = at.agent(&token, "eu-2", "swarm-b").await.unwrap_err();
     assert!(matches!(&again, Refused::Reused(used) if used.by == "eu-1"));
     assert_eq!(Status::from(again).code(), tonic::Code::Unauthenticated);
-    assert!(!is_member(&at.store, &Identity::Agent("eu-2".parse().unwrap())).await.unwrap());
+    assert!(!is_member(&at.store, &Identity::Agent("eu-2".parse().unwrap()), NOW).await.unwrap());
 }
 
 #[tokio::test]
@@ -109,12 +115,26 @@ async fn renewal_keeps_the_identity_and_needs_membership() {
     let identity = at.agent(&token, "eu-1", "swarm-a").await.unwrap();
     let (key, csr) = signing_request().unwrap();
     let later = NOW.after(Duration::from_secs(12 * 3600));
-    let chain = renew(&at.store, &at.ca, &identity, &csr, later).await.unwrap();
+    let chain = renew(&at.store, &at.ca, (&identity, NOW), &csr, later).await.unwrap();
     let renewed = Credentials::new(key, chain).unwrap();
     assert_eq!(renewed.identity, identity);
     assert!(renewed.not_after > later);
-    let mut edit = Edit::new();
-    edit.delete(keys::agent(&"eu-1".parse().unwrap()));
-    edit.commit(&at.store).await.unwrap();
-    assert!(matches!(renew(&at.store, &at.ca, &identity, &csr, later).await, Err(Refused::Forgotten(_))));
+    at.forget("eu-1").await;
+    assert!(matches!(renew(&at.store, &at.ca, (&identity, NOW), &csr, later).await, Err(Refused::Forgotten(_))));
+}
+
+#[tokio::test]
+async fn who_was_forgotten_does_not_come_back_when_another_gets_the_name() {
+    let at = Fixture::new();
+    let (first, second) = (at.token(TokenKind::Cluster, None).await, at.token(TokenKind::Cluster, None).await);
+    let identity = at.agent(&first, "eu-1", "swarm-a").await.unwrap();
+    let old = Timestamp(NOW.0 - 1000 * crate::ca::SKEW.as_secs());
+    assert!(is_member(&at.store, &identity, old).await.unwrap());
+    at.forget("eu-1").await;
+    let later = NOW.after(Duration::from_secs(60));
+    at.join(&second, "eu-1", "swarm-b", "", later).await.unwrap();
+    assert!(!is_member(&at.store, &identity, old).await.unwrap(), "a certificate of swarm-a");
+    let (_, csr) = signing_request().unwrap();
+    assert!(matches!(renew(&at.store, &at.ca, (&identity, old), &csr, later).await, Err(Refused::Forgotten(_))));
+    assert!(is_member(&at.store, &identity, old.after(Duration::from_secs(60))).await.unwrap());
 }

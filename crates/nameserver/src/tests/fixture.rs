@@ -202,6 +202,12 @@ impl Ca {
         self.of(params)
     }
 
+    pub fn expired(&self, identity: &Identity) -> Credentials {
+        let mut params = leaf(identity);
+        (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(2001, 1, 1));
+        self.of(params)
+    }
+
     fn of(&self, params: CertificateParams) -> Credentials {
         let key = KeyPair::generate().unwrap();
         let leaf = params.signed_by(&key, &Issuer::from_params(&self.params, &self.key)).unwrap();

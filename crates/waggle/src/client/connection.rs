@@ -52,7 +52,7 @@ fn unreachable(to: &Address, error: &io::Error) -> Failure {
             "check the address and the firewalls on the way".to_owned(),
         ),
         io::ErrorKind::InvalidData => (
-            format!("{to} is not the control service this token was made for: {}", chain(error)),
+            format!("{to} is not the control service this token was made for: {}", without_class(&chain(error))),
             "check the URL; if control was set up anew, log in with its new token".to_owned(),
         ),
         _ => (
@@ -61,4 +61,9 @@ fn unreachable(to: &Address, error: &io::Error) -> Failure {
         ),
     };
     Failure::new(Exit::Unreachable, message).with_help(help)
+}
+
+/// A message of rustls without its class, which tells people nothing.
+fn without_class(message: &str) -> &str {
+    message.strip_prefix("unexpected error: ").unwrap_or(message)
 }

@@ -13,13 +13,19 @@ pub fn refusal(status: StatusCode, body: &[u8]) -> Failure {
     };
     let failure = match serde_json::from_slice::<ErrorBody>(body) {
         Ok(ErrorBody { error }) => {
-            let failure = Failure::new(exit, error.message).with_problems(error.problems);
+            // A single problem may be the message already.
+            let problems = error.problems.into_iter().filter(|problem| !error.message.contains(problem.as_str()));
+            let problems: Vec<String> = problems.collect();
+            let failure = Failure::new(exit, error.message).with_problems(problems);
             Failure { help: error.help, ..failure }
         }
         Err(_) => Failure::new(exit, format!("control answered {status}")),
     };
-    if failure.help.is_none() && exit == Exit::Denied {
-        return failure.with_help("log in again with a token that control knows: `waggle login URL`");
+    // What control says about headers is for those who write clients.
+    if status == StatusCode::UNAUTHORIZED || failure.help.is_none() && exit == Exit::Denied {
+        return failure.with_help(
+            "log in again with a token that control knows, `waggle login URL`; the first is in its DATA_DIR/admin.token",
+        );
     }
     failure
 }
@@ -34,7 +40,12 @@ mod tests {
         let failure = refusal(StatusCode::UNPROCESSABLE_ENTITY, body);
         assert_eq!(failure.exit, Exit::Refused);
         assert_eq!(failure.render(false), "error: no\n  a\n  b\nhelp: do x\n");
-        assert_eq!(refusal(StatusCode::UNAUTHORIZED, b"").exit, Exit::Denied);
+        let body = br#"{"error":{"code":"invalid","message":"no: a","problems":["a"]}}"#;
+        assert_eq!(refusal(StatusCode::UNPROCESSABLE_ENTITY, body).render(false), "error: no: a\n");
+        let body = br#"{"error":{"code":"denied","message":"no","help":"send a header"}}"#;
+        let denied = refusal(StatusCode::UNAUTHORIZED, body);
+        assert_eq!(denied.exit, Exit::Denied);
+        assert!(denied.help.is_some_and(|help| help.contains("waggle login")));
         assert_eq!(
             refusal(StatusCode::SERVICE_UNAVAILABLE, b"<html>").message,
             "control answered 503 Service Unavailable"

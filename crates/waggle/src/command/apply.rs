@@ -32,10 +32,10 @@ pub struct Args {
 }
 
 pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
-    let federation = read(&args.file)?;
+    let (name, federation) = read(&args.file)?;
     let what = format!("{}, {}", count(federation.clusters.len(), "cluster"), count(federation.zones.len(), "zone"));
     if args.check {
-        output::show(global.format, &federation, |_| format!("{}: {what}, no problem.\n", args.file.display()))?;
+        output::show(global.format, &federation, |_| format!("{name}: {what}, no problem.\n"))?;
         return Ok(Exit::Done);
     }
     let applied: Applied = global.client()?.send(Method::PUT, "/v1/federation", &federation, TIMEOUT).await?;
@@ -50,8 +50,8 @@ fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-/// Reads a federation file and the zone files it names.
-fn read(path: &Path) -> Result<Federation, Failure> {
+/// Reads a federation file and the zone files it names; with what to call it.
+fn read(path: &Path) -> Result<(String, Federation), Failure> {
     let unreadable = |error: io::Error| Failure::refused(format!("cannot read {}: {error}", path.display()));
     let (name, text) = match path.to_str() {
         Some("-") => ("standard input".to_owned(), terminal::read_stdin()?),
@@ -59,9 +59,13 @@ fn read(path: &Path) -> Result<Federation, Failure> {
     };
     let base = path.parent().unwrap_or(Path::new(""));
     let read_beside = |file: &str| read_bounded(&base.join(file));
-    federation_file::parse(&name, &text, &read_beside).map_err(|problems| {
-        Failure::refused(format!("{name} has {}", count(problems.len(), "problem"))).with_problems(problems)
-    })
+    match federation_file::parse(&name, &text, &read_beside) {
+        Ok(federation) => Ok((name, federation)),
+        Err(problems) => {
+            let message = format!("{name} has {}", count(problems.len(), "problem"));
+            Err(Failure::refused(message).with_problems(problems))
+        }
+    }
 }
 
 fn read_bounded(path: &Path) -> io::Result<String> {

@@ -56,9 +56,14 @@ enum Action {
     /// Bring a drained cluster back into DNS answers
     #[command(after_help = "Example:\n  waggle cluster readmit eu-1")]
     Readmit { name: ClusterName },
-    /// Forget the agent of a cluster, which must be stopped: another one can then join under its name
+    /// Forget the agent of a cluster, which is stopped: another one can then join under its name
     #[command(after_help = "Example:\n  waggle cluster rm eu-1")]
-    Rm { name: ClusterName },
+    Rm {
+        name: ClusterName,
+        /// Also while it is connected: it is cut off
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
@@ -87,8 +92,9 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
             client.tell(Method::POST, &path(&name, "/readmit"), None::<&()>).await?;
             terminal::note(&format!("{name} comes back into DNS answers."));
         }
-        Action::Rm { name } => {
-            client.tell(Method::DELETE, &path(&name, ""), None::<&()>).await?;
+        Action::Rm { name, force } => {
+            let path = path(&name, if force { "?force=true" } else { "" });
+            client.tell(Method::DELETE, &path, None::<&()>).await?;
             terminal::note(&format!("The agent of {name} is forgotten; the next one needs a join token."));
         }
     }

@@ -59,13 +59,15 @@ pub fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
             })?;
         }
         Action::Use { name } => {
-            contexts.find(&name)?;
-            contexts.current = Some(name);
+            let url = contexts.find(&name)?.url.clone();
+            contexts.current = Some(name.clone());
             contexts.save(&path)?;
+            terminal::note(&format!("Selected {name} ({url})."));
         }
         Action::Rm { name } => {
             contexts.remove(&name)?;
             contexts.save(&path)?;
+            terminal::note(&format!("Removed {name} and its token."));
             if contexts.current.is_none() && !contexts.contexts.is_empty() {
                 terminal::note("No context is selected now; select one with `waggle context use NAME`.");
             }

@@ -55,7 +55,7 @@ fn read_token(args: &Args) -> Result<String, Failure> {
     match &args.token_file {
         Some(file) if file.as_os_str() == "-" => terminal::read_stdin(),
         Some(file) => std::fs::read_to_string(file)
-            .map_err(|error| Failure::from(error).context(format!("cannot read {}", file.display()))),
+            .map_err(|error| Failure::refused(format!("cannot read {}: {error}", file.display()))),
         None => match std::env::var("WAGGLE_TOKEN").ok().filter(|token| !token.is_empty()) {
             Some(token) => Ok(token),
             None => terminal::ask_hidden("API token: ")?.ok_or_else(|| {

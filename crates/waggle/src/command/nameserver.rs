@@ -4,7 +4,7 @@ use crate::client::url::encode;
 use crate::command::role::{self, Flags, Role};
 use crate::command::{Global, cluster};
 use crate::exit::{Exit, Failure};
-use crate::output::{self, Cell, Style, Table, age};
+use crate::output::{self, Cell, Style, Table, age, cut};
 use crate::terminal;
 use http::Method;
 use std::net::SocketAddr;
@@ -73,9 +73,14 @@ pub enum Action {
     /// List nameservers, and the endpoints each holds for unfit
     #[command(after_help = "Example:\n  waggle nameserver ls")]
     Ls,
-    /// Forget a nameserver, which must be stopped: rollouts no longer wait for it
+    /// Forget a nameserver that is stopped for good: rollouts no longer wait for it
     #[command(after_help = "Example:\n  waggle nameserver rm ns1")]
-    Rm { name: NameserverName },
+    Rm {
+        name: NameserverName,
+        /// Also while it is connected: it is cut off
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 impl Args {
@@ -115,8 +120,9 @@ pub async fn run(action: Action, global: &Global) -> Result<Exit, Failure> {
             let nameservers: Vec<NameserverView> = client.get("/v1/nameservers").await?;
             output::show(global.format, &nameservers, |colour| table(&nameservers, now).render(colour))?;
         }
-        Action::Rm { name } => {
-            let path = format!("/v1/nameservers/{}", encode(name.as_str()));
+        Action::Rm { name, force } => {
+            let query = if force { "?force=true" } else { "" };
+            let path = format!("/v1/nameservers/{}{query}", encode(name.as_str()));
             client.tell(Method::DELETE, &path, None::<&()>).await?;
             terminal::note(&format!("{name} is forgotten; it needs a new join token."));
         }
@@ -140,7 +146,7 @@ pub fn table(nameservers: &[NameserverView], now: Timestamp) -> Table {
             state,
             one.plan_generation.map(|generation| generation.to_string()).unwrap_or_default().into(),
             one.queries.map(|queries| queries.to_string()).unwrap_or_default().into(),
-            Cell::new(unfit.join(", "), Style::Bad),
+            Cell::new(cut(&unfit.join(", ")), Style::Bad),
         ]);
     }
     table

@@ -50,7 +50,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
 }
 
 fn table(releases: &[ReleaseView], now: Timestamp) -> Table {
-    let mut table = Table::new(&["RELEASE", "STACK", "CREATED", "BY", "IMAGES", "CLUSTERS"]);
+    let mut table = Table::new(&["RELEASE", "STACK", "CREATED", "BY", "IMAGES", "RUNNING IN"]);
     for release in releases {
         table.row([
             release.id.short().into(),
@@ -69,7 +69,8 @@ fn details(release: &ReleaseView, now: Timestamp, colour: bool) -> String {
     head.row(["Release:".into(), release.id.to_string().into()]);
     head.row(["Stack:".into(), release.stack.as_str().into()]);
     head.row(["Created:".into(), format!("{} by {}", age::ago(now, release.created_at), release.author).into()]);
-    head.row(["Clusters:".into(), names(release).into()]);
+    let running = if release.clusters.is_empty() { "no cluster".to_owned() } else { names(release) };
+    head.row(["Running in:".into(), running.into()]);
     for route in &release.routes {
         head.row(["Route:".into(), format!("{} → {}", route.name, route.service).into()]);
     }

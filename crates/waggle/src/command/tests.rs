@@ -37,6 +37,8 @@ fn arguments() {
         "waggle stack rm a b",
         "waggle cluster join-token",
         "waggle cluster drain eu-1 --reason x",
+        "waggle cluster rm eu-1 --force",
+        "waggle nameserver rm ns1 --force",
         "waggle rollout watch shop --timeout 5m",
         "waggle nameserver ls",
         "waggle why www.shop.example --client 2001:db8::1 --type AAAA",

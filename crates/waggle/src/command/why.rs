@@ -28,7 +28,8 @@ pub struct Args {
 pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     let (name, client) = (encode(args.name.as_str()), encode(&args.client.to_string()));
     let kind = encode(&args.kind.to_ascii_uppercase());
-    let why: WhyView = global.client()?.get(&format!("/v1/why?name={name}&client={client}&type={kind}")).await?;
+    let why: WhyView =
+        global.client()?.get(&format!("/v1/why?name={name}&client={client}&type={kind}&ecs=true")).await?;
     output::show(global.format, &why, |_| {
         let whose = why.nameserver.as_ref().map(|name| format!(", verdicts of {name}")).unwrap_or_default();
         format!("{}\nroute plan {}{whose}\n", why.text.trim_end(), why.plan_generation)

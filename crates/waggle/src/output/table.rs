@@ -4,7 +4,7 @@
 /// Spaces between columns.
 const GAP: usize = 3;
 /// Characters that [`cut`] leaves.
-const CUT_CHARS: usize = 80;
+const CUT_CHARS: usize = 45;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Style {

@@ -44,3 +44,14 @@ fn a_held_rollout_is_watched_until_nothing_is_on_its_way_back() {
     let reverted = json!({"reverted": {"why": "exit 1"}});
     assert!(matches!(outcome(&view(held, json!("waiting"), reverted)), Outcome::Stopped(_)));
 }
+
+#[test]
+fn notes_say_a_thing_once() {
+    let mut held =
+        view(json!({"held": {"why": "us-1: exit 1"}}), json!("waiting"), json!({"reverted": {"why": "exit 1"}}));
+    held.report.insert("eu-1".parse().unwrap(), "waiting: rollout is held: us-1: exit 1".into());
+    held.report.insert("us-1".parse().unwrap(), "reverted: (exit 1 (on 1 node))".into());
+    let notes: Vec<String> = lines(&held).into_iter().map(|line| line.note).collect();
+    assert_eq!(notes, ["exit 1 (on 1 node)", "rollout is held"]);
+    assert_eq!(without("reverting", "reverting: (a): web: (b)"), "(a): web: (b)");
+}

@@ -1,10 +1,9 @@
 //! One agent's session.
 
 use super::super::follow::Follow;
-use super::super::{ALIVE_INTERVAL, HELLO_MAX, QUEUE_MAX, SESSIONS_MAX, SILENCE_MAX, Sessions, refuse, send};
+use super::super::{ALIVE_INTERVAL, HELLO_MAX, QUEUE_MAX, SESSIONS_MAX, SILENCE_MAX, Sessions, admit, refuse, send};
 use super::Attached;
 use super::resolve::Ask;
-use crate::identity::is_member;
 use crate::records::{Stored, get, keys};
 use crate::store::{Store, StoreError};
 use crate::vault::Vault;
@@ -15,12 +14,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use waggle_daemon::Tasks;
-use waggle_model::ClusterName;
 use waggle_model::desired::Desired;
 use waggle_model::observed::Observed;
 use waggle_model::release::Release;
+use waggle_model::{ClusterName, Timestamp};
 use waggle_wire::document::{MESSAGE_BYTES_MAX, decode};
-use waggle_wire::identity::{Identity, of_peer};
+use waggle_wire::identity::{Identity, of_peer_since};
 use waggle_wire::proto::agent::agents_server::Agents as Rpc;
 use waggle_wire::proto::agent::{
     AgentMessage, ControlMessage, DesiredState, Resolve, ResolvedImage, agent_message, control_message,
@@ -47,20 +46,17 @@ impl Rpc for Service {
         &self,
         request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        let Identity::Agent(cluster) = of_peer(&request)? else {
+        let (identity, since) = of_peer_since(&request)?;
+        let Identity::Agent(cluster) = identity.clone() else {
             return Err(Status::permission_denied("only agents have this session"));
         };
-        let member = is_member(&*self.store, &Identity::Agent(cluster.clone())).await;
-        if !member.map_err(|error| Status::unavailable(error.to_string()))? {
-            let text = format!("cluster {cluster} is not part of the federation any more; join again");
-            return Err(Status::permission_denied(text));
-        }
+        admit(&*self.store, &identity, since).await?;
         if self.sessions.agents.is_live(&cluster) {
             return Err(second(&cluster));
         }
         let (out, answers) = mpsc::channel(QUEUE_MAX);
         let (service, inbound) = (self.clone(), request.into_inner());
-        let session = async move { service.run(cluster, inbound, out).await };
+        let session = async move { service.run(cluster, since, inbound, out).await };
         let full = |_| Status::resource_exhausted(format!("{SESSIONS_MAX} agents are connected"));
         self.tasks.spawn_within("agent session", SESSIONS_MAX, session).map_err(full)?;
         Ok(Response::new(ReceiverStream::new(answers)))
@@ -78,7 +74,7 @@ type Out = mpsc::Sender<Result<ControlMessage, Status>>;
 type Pending = Mutex<BTreeMap<u64, oneshot::Sender<Vec<ResolvedImage>>>>;
 
 impl Service {
-    async fn run(self, cluster: ClusterName, inbound: Streaming<AgentMessage>, out: Out) {
+    async fn run(self, cluster: ClusterName, since: Timestamp, inbound: Streaming<AgentMessage>, out: Out) {
         let Some((attached, asked)) = self.sessions.agents.attach(&cluster) else {
             return refuse(&out, second(&cluster));
         };
@@ -87,7 +83,7 @@ impl Service {
         let stop = self.tasks.token();
         let ended = tokio::select! {
             ended = hear(&cluster, inbound, &attached, &pending) => ended,
-            ended = self.tell(&cluster, &out, asked, &pending) => ended,
+            ended = self.tell((&cluster, since), &out, asked, &pending) => ended,
             () = stop.cancelled() => Status::unavailable("control is stopping"),
         };
         tracing::info!(%cluster, reason = ended.message(), "agent disconnected");
@@ -97,7 +93,7 @@ impl Service {
     /// Sends each new desired state, questions, and signs of life.
     async fn tell(
         &self,
-        cluster: &ClusterName,
+        (cluster, since): (&ClusterName, Timestamp),
         out: &Out,
         mut asked: mpsc::Receiver<Ask>,
         pending: &Pending,
@@ -106,6 +102,7 @@ impl Service {
         let mut alive = tokio::time::interval(ALIVE_INTERVAL);
         alive.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut question = 0;
+        let identity = Identity::Agent(cluster.clone());
         loop {
             let room = pending.lock().unwrap_or_else(PoisonError::into_inner).len() < RESOLVES_MAX;
             let message = tokio::select! {
@@ -122,6 +119,9 @@ impl Service {
                     control_message::Kind::Resolve(Resolve { id: question, images, traceparent })
                 }
                 _ = alive.tick() => {
+                    if let Err(over) = admit(&*self.store, &identity, since).await {
+                        return over;
+                    }
                     pending.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, waiting| !waiting.is_closed());
                     control_message::Kind::Alive(Alive {})
                 }

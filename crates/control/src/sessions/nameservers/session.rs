@@ -1,7 +1,7 @@
 //! One nameserver's session.
 
 use super::super::follow::Follow;
-use super::super::{ALIVE_INTERVAL, HELLO_MAX, QUEUE_MAX, SESSIONS_MAX, SILENCE_MAX, Sessions, refuse, send};
+use super::super::{ALIVE_INTERVAL, HELLO_MAX, QUEUE_MAX, SESSIONS_MAX, SILENCE_MAX, Sessions, admit, refuse, send};
 use super::Attached;
 use crate::records::{Edit, NameserverIdentity, get, keys};
 use crate::store::{Store, StoreError};
@@ -12,10 +12,10 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use waggle_daemon::Tasks;
-use waggle_model::NameserverName;
 use waggle_model::plan::NameserverStatus;
+use waggle_model::{NameserverName, Timestamp};
 use waggle_wire::document::decode;
-use waggle_wire::identity::{Identity, of_peer};
+use waggle_wire::identity::{Identity, of_peer_since};
 use waggle_wire::proto::document::Alive;
 use waggle_wire::proto::route::routes_server::Routes as Rpc;
 use waggle_wire::proto::route::{NameserverMessage, RouteMessage, nameserver_message, route_message};
@@ -36,20 +36,17 @@ impl Rpc for Service {
         &self,
         request: Request<Streaming<NameserverMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        let Identity::Nameserver(name) = of_peer(&request)? else {
+        let (identity, since) = of_peer_since(&request)?;
+        let Identity::Nameserver(name) = identity.clone() else {
             return Err(Status::permission_denied("only nameservers have this session"));
         };
-        let member = crate::identity::is_member(&*self.store, &Identity::Nameserver(name.clone())).await;
-        if !member.map_err(|error| Status::unavailable(error.to_string()))? {
-            let text = format!("nameserver {name} is not part of the federation any more; join again");
-            return Err(Status::permission_denied(text));
-        }
+        admit(&*self.store, &identity, since).await?;
         if self.sessions.nameservers.is_live(&name) {
             return Err(second(&name));
         }
         let (out, answers) = mpsc::channel(QUEUE_MAX);
         let (service, inbound) = (self.clone(), request.into_inner());
-        let session = async move { service.run(name, inbound, out).await };
+        let session = async move { service.run(name, since, inbound, out).await };
         let full = |_| Status::resource_exhausted(format!("{SESSIONS_MAX} nameservers are connected"));
         self.tasks.spawn_within("nameserver session", SESSIONS_MAX, session).map_err(full)?;
         Ok(Response::new(ReceiverStream::new(answers)))
@@ -63,7 +60,7 @@ fn second(name: &NameserverName) -> Status {
 type Out = mpsc::Sender<Result<RouteMessage, Status>>;
 
 impl Service {
-    async fn run(self, name: NameserverName, inbound: Streaming<NameserverMessage>, out: Out) {
+    async fn run(self, name: NameserverName, since: Timestamp, inbound: Streaming<NameserverMessage>, out: Out) {
         let Some(attached) = self.sessions.nameservers.attach(&name) else {
             return refuse(&out, second(&name));
         };
@@ -71,14 +68,15 @@ impl Service {
         let stop = self.tasks.token();
         let ended = tokio::select! {
             ended = self.hear(&name, inbound, &attached) => ended,
-            ended = self.tell(&out) => ended,
+            ended = self.tell((&name, since), &out) => ended,
             () = stop.cancelled() => Status::unavailable("control is stopping"),
         };
         tracing::info!(nameserver = %name, reason = ended.message(), "nameserver disconnected");
         refuse(&out, ended);
     }
 
-    async fn tell(&self, out: &Out) -> Status {
+    async fn tell(&self, (name, since): (&NameserverName, Timestamp), out: &Out) -> Status {
+        let identity = Identity::Nameserver(name.clone());
         let mut plan = Follow::new(self.store.clone(), keys::plan());
         let mut alive = tokio::time::interval(ALIVE_INTERVAL);
         alive.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -88,7 +86,10 @@ impl Service {
                     Ok(stored) => route_message::Kind::Plan(stored.to_wire()),
                     Err(error) => return Status::unavailable(error.to_string()),
                 },
-                _ = alive.tick() => route_message::Kind::Alive(Alive {}),
+                _ = alive.tick() => match admit(&*self.store, &identity, since).await {
+                    Ok(()) => route_message::Kind::Alive(Alive {}),
+                    Err(over) => return over,
+                },
             };
             if !send(out, RouteMessage { kind: Some(message) }).await {
                 return Status::deadline_exceeded("the nameserver takes no messages");

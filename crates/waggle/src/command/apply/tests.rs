@@ -25,7 +25,7 @@ async fn control_takes_the_example() {
 
     let client = Client::new(&url, &api_token(token.trim()).unwrap()).unwrap();
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/federation.yaml");
-    let federation = read(&example).unwrap();
+    let (_, federation) = read(&example).unwrap();
     for changed in [true, false] {
         let applied: Applied = client.send(Method::PUT, "/v1/federation", &federation, TIMEOUT).await.unwrap();
         assert_eq!(applied.changed, changed);

@@ -4,9 +4,10 @@ use crate::output::{Cell, Style, Table, age, cut};
 use crate::progress::{self, lines};
 use waggle_control::api::types::RolloutView;
 use waggle_model::Timestamp;
+use waggle_model::rollout::State;
 
 pub fn table(rollouts: &[RolloutView], now: Timestamp) -> Table {
-    let mut table = Table::new(&["ROLLOUT", "STACK", "RELEASE", "STARTED", "STATE", "DONE", "SUMMARY"]);
+    let mut table = Table::new(&["ROLLOUT", "STACK", "RELEASE", "STARTED", "STATE", "DONE", "NOTE"]);
     for view in rollouts {
         let rollout = &view.rollout;
         table.row([
@@ -16,7 +17,7 @@ pub fn table(rollouts: &[RolloutView], now: Timestamp) -> Table {
             age::ago(now, rollout.created).into(),
             state(view),
             format!("{}%", view.percent).into(),
-            cut(&view.summary).into(),
+            cut(news(view)).into(),
         ]);
     }
     table
@@ -47,6 +48,14 @@ pub fn details(view: &RolloutView, now: Timestamp, colour: bool) -> String {
     format!("{}\n{}", head.render(colour), clusters.render(colour))
 }
 
+/// What a summary says beyond the columns beside it.
+fn news(view: &RolloutView) -> &str {
+    match &view.rollout.state {
+        State::Held { why } => why,
+        _ => "",
+    }
+}
+
 fn state(view: &RolloutView) -> Cell {
     let (text, style) = progress::state(&view.rollout.state);
     Cell::new(
@@ -56,4 +65,34 @@ fn state(view: &RolloutView) -> Cell {
             style => style,
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn view(state: serde_json::Value) -> RolloutView {
+        serde_json::from_value(json!({
+            "rollout": {"id": 7, "stack": "shop", "release": "ab".repeat(32), "promotion": {}, "state": state,
+                        "created": 0, "clusters": {}},
+            "report": {}, "summary": "rollout 7 of shop to abababababab", "percent": 50,
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn rows_say_a_thing_once() {
+        let rollouts = [
+            view(json!({"held": {"why": "eu-1: exit 1"}})),
+            view(json!("running")),
+            view(json!({"superseded": {"by": 8}})),
+        ];
+        let want = "\
+            ROLLOUT   STACK   RELEASE        STARTED         STATE           DONE   NOTE\n\
+            7         shop    abababababab   9 seconds ago   held            50%    eu-1: exit 1\n\
+            7         shop    abababababab   9 seconds ago   running         50%\n\
+            7         shop    abababababab   9 seconds ago   replaced by 8   50%\n";
+        assert_eq!(table(&rollouts, Timestamp(9_000)).render(false), want);
+    }
 }

@@ -6,7 +6,7 @@ use waggle_model::observed::{ObservedService, ObservedTask};
 use waggle_model::{StackName, Timestamp};
 
 pub fn table(stacks: &[StackView]) -> Table {
-    let mut table = Table::new(&["STACK", "SERVICES", "ROUTES", "RELEASE", "CLUSTERS", "ROLLOUT"]);
+    let mut table = Table::new(&["STACK", "SERVICES", "ROUTES", "RELEASE", "UP TO DATE", "ROLLOUT"]);
     for stack in stacks {
         let style = if stack.converged == stack.clusters { Style::Good } else { Style::Warning };
         let routes: Vec<&str> = stack.routes.iter().map(|name| name.as_str()).collect();
