@@ -12,12 +12,10 @@ mod telemetry;
 
 use anyhow::{Result, ensure};
 use std::path::PathBuf;
-use std::time::Duration;
-use waggle_tests::bed::federation::{Environment, Federation, ROUTE};
+use waggle_tests::bed::federation::{Environment, Federation};
 use waggle_tests::bed::image::Registry;
 use waggle_tests::bed::{self, Bed, Plot, interrupt};
 use waggle_tests::shop::Shop;
-use waggle_tests::steady_client::{SteadyClient, Target};
 
 /// Brings a federation up, runs the test, and shows the logs of every process when it fails.
 fn with_federation(test: impl FnOnce(&mut Federation) -> Result<()>) -> Result<()> {
@@ -59,16 +57,6 @@ fn image(federation: &Federation, tag: &str) -> String {
 fn deploy(federation: &Federation, shop: &Shop<'_>) -> Result<String> {
     let file = federation.write_file("shop.yml", &shop.compose())?;
     federation.waggle(&["stack", "deploy", "-c", &file, "shop"])
-}
-
-fn steady_client(federation: &Federation) -> SteadyClient {
-    SteadyClient::start(Target {
-        resolver: federation.resolver.address,
-        name: ROUTE.to_owned(),
-        port: 80,
-        path: "/version".to_owned(),
-        pause: Duration::from_millis(5),
-    })
 }
 
 fn processes(federation: &Federation) -> impl Iterator<Item = &bed::process::Process> {

@@ -1,6 +1,6 @@
 //! A release goes through the regions without a failed request; a bad one is held and taken back.
 
-use crate::{deploy, image, steady_client, with_federation};
+use crate::{deploy, image, with_federation};
 use anyhow::{Result, ensure};
 use waggle_tests::bed::federation::{Federation, REGIONS};
 use waggle_tests::bed::{PATIENCE, wait_for};
@@ -13,7 +13,7 @@ fn a_promotion_fails_no_request_and_a_bad_release_is_taken_back() -> Result<()> 
         every_network_gets_its_region(federation)?;
         unchanged_deploy_changes_nothing(federation)?;
 
-        let client = steady_client(federation);
+        let client = federation.client();
         deploy(federation, &Shop::good(&image(federation, "v2")))?;
         wait_for("the client to see v2", PATIENCE, || {
             ensure!(client.tally().bodies.contains_key("v2"));

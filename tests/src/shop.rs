@@ -55,8 +55,8 @@ services:
     healthcheck:
       test: ["CMD", "/bin/sh", "-c", "{health}"]
       interval: 500ms
-      timeout: 2s
-      retries: 2
+      timeout: 5s
+      retries: 3
     deploy:
       endpoint_mode: dnsrr
       replicas: 1

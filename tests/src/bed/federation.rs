@@ -8,6 +8,7 @@ use super::process::{self, Process};
 use super::resolver::Resolver;
 use super::{Bed, PATIENCE, Plot, wait_for};
 use crate::dns_client::{self, Answer, Subnet};
+use crate::steady_client::{SteadyClient, Target};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use std::fs;
@@ -231,6 +232,17 @@ impl Federation {
     pub fn waggle_json(&self, arguments: &[&str]) -> Result<Value> {
         let text = self.waggle(&[arguments, &["--format", "json"]].concat())?;
         serde_json::from_str(&text).with_context(|| format!("waggle {} printed no JSON: {text}", arguments.join(" ")))
+    }
+
+    /// A user who honours TTLs, making about two hundred requests a second through the resolver.
+    pub fn client(&self) -> SteadyClient {
+        SteadyClient::start(Target {
+            resolver: self.resolver.address,
+            name: ROUTE.to_owned(),
+            port: 80,
+            path: "/version".to_owned(),
+            pause: Duration::from_millis(5),
+        })
     }
 
     pub fn nameserver(&self, at: usize) -> SocketAddr {

@@ -10,7 +10,7 @@ use waggle_tests::bed::federation::{Federation, REGIONS, ROUTE, ZONE};
 use waggle_tests::bed::image::Registry;
 use waggle_tests::bed::{self, Bed, interrupt, wait_for};
 use waggle_tests::shop::Shop;
-use waggle_tests::steady_client::{SteadyClient, Tally, Target};
+use waggle_tests::steady_client::{SteadyClient, Tally};
 
 fn main() -> ExitCode {
     let keep = std::env::args().skip(1).any(|argument| argument == "--keep");
@@ -59,7 +59,7 @@ fn run(keep: bool) -> Result<Figures> {
     figures.add("federation up", seconds(start.elapsed()));
 
     deploy_everywhere(&federation, &mut figures)?;
-    let client = start_client(&federation);
+    let client = federation.client();
     update(&federation, &client, &mut figures)?;
     bad_update(&federation, &client, &mut figures)?;
     drop(client);
@@ -199,16 +199,6 @@ fn deploy(federation: &Federation, shop: &Shop<'_>) -> Result<()> {
     let file = federation.write_file("shop.yml", &shop.compose())?;
     federation.waggle(&["stack", "deploy", "-c", &file, "shop"])?;
     Ok(())
-}
-
-fn start_client(federation: &Federation) -> SteadyClient {
-    SteadyClient::start(Target {
-        resolver: federation.resolver.address,
-        name: ROUTE.to_owned(),
-        port: 80,
-        path: "/version".to_owned(),
-        pause: Duration::from_millis(5),
-    })
 }
 
 fn report_client(tally: Tally, what: &str, figures: &mut Figures) -> Result<()> {
