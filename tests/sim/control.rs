@@ -24,6 +24,9 @@ use waggle_stack::{Input, Pin, Source, render};
 use waggle_wire::document::from_json;
 use waggle_wire::proto::document::Document;
 
+/// Runs in a row that may write: each may make the next step possible, and there are few steps that wait for nothing.
+const ACTIVATIONS_MAX: usize = 12;
+
 pub struct Control {
     pub up: bool,
     /// Some release has been rolled out to the end.
@@ -111,13 +114,18 @@ impl Control {
         }
     }
 
-    /// Activates twice: the second run must change nothing (a reconciler may run any number of times).
+    /// Activates until nothing more is written: a reconciler that runs again with nothing new must have no effect.
     pub async fn activate(&mut self, now: Timestamp) -> Result<()> {
-        let first = activate(&*self.store, &self.seen, now).await?;
-        self.last_summary = first.reports.iter().map(|report| format!("{report}\n")).collect();
-        anyhow::ensure!(first.problems.is_empty(), "the reconciler reports {:?}", first.problems);
-        self.settled_once |= load(&*self.store).await?.stacks.values().any(|stack| !stack.settled.is_empty());
-        Ok(())
+        for _ in 0..ACTIVATIONS_MAX {
+            let activation = activate(&*self.store, &self.seen, now).await?;
+            self.last_summary = activation.reports.iter().map(|report| format!("{report}\n")).collect();
+            anyhow::ensure!(activation.problems.is_empty(), "the reconciler reports {:?}", activation.problems);
+            if !activation.committed {
+                self.settled_once |= load(&*self.store).await?.stacks.values().any(|stack| !stack.settled.is_empty());
+                return Ok(());
+            }
+        }
+        anyhow::bail!("the reconciler still writes after {ACTIVATIONS_MAX} runs with nothing new")
     }
 
     pub fn tell(&self) -> &str {

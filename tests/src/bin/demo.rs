@@ -62,9 +62,11 @@ fn run(keep: bool) -> Result<Figures> {
     let client = federation.client();
     update(&federation, &client, &mut figures)?;
     bad_update(&federation, &client, &mut figures)?;
-    drop(client);
     cut_region(&federation, &mut figures)?;
     control_dies(&mut federation, &mut figures)?;
+    let tally = client.take();
+    figures.add("requests over both outages", format!("{} failed of {}", tally.failed, tally.ok + tally.failed));
+    drop(client);
     figures.add("whole demo", seconds(start.elapsed()));
     if keep {
         print_what_to_try(&federation);
