@@ -13,7 +13,7 @@ use waggle_tests::bed::process::Process;
 use waggle_tests::bed::{self, Bed, interrupt, wait_for};
 use waggle_tests::dns_client;
 
-/// What the issue of a new user is: from nothing to an answer.
+/// From nothing to an answer.
 const ONE_MINUTE: Duration = Duration::from_secs(60);
 
 #[test]
