@@ -37,7 +37,12 @@ fn up_deploys_a_compose_file_and_answers_for_it_within_a_minute() -> Result<()> 
         ensure!(result.status.success(), "waggle {}: {said}", arguments.join(" "));
         Ok(String::from_utf8_lossy(&result.stdout).into_owned())
     };
-    wait_for("`waggle up` to be ready", ONE_MINUTE, || waggle(&["status"])).with_context(|| up.log_tail(30))?;
+    wait_for("`waggle up` to be ready", ONE_MINUTE, || {
+        let clusters: serde_json::Value = serde_json::from_str(&waggle(&["cluster", "ls", "--format", "json"])?)?;
+        ensure!(clusters[0]["connected"] == true, "no agent is connected: {clusters}");
+        Ok(())
+    })
+    .with_context(|| up.log_tail(30))?;
     waggle(&["stack", "deploy", "-c", &compose.display().to_string(), "hello"]).with_context(|| up.log_tail(30))?;
     let server = SocketAddr::from((host.address, 5353));
     wait_for("the route to answer", ONE_MINUTE, || {
