@@ -3,7 +3,7 @@
 
 use crate::cluster::digest;
 use anyhow::{Context, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
@@ -239,6 +239,7 @@ fn body(kind: &str, version: u64) -> Result<ReleaseBody> {
         workdir: Path::new("/"),
         env: &BTreeMap::new(),
         read: &nothing,
+        compat: BTreeSet::new(),
     };
     let rendered = render(&input).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
     let mut objects = rendered.objects;

@@ -1,9 +1,10 @@
 //! A Compose file as read: short forms expanded, values typed, names not yet resolved. What merging and conversion need
 //! to point at keeps its place.
 
+use crate::Deviation;
 use crate::problem::Place;
 use crate::read::Spot;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use waggle_model::release::{Promotion, Route};
 
 #[derive(Clone, Debug, Default)]
@@ -15,6 +16,8 @@ pub(crate) struct File {
     pub configs: BTreeMap<String, Spot<FileObject>>,
     pub routes: Vec<Spot<Route>>,
     pub promotion: Option<Promotion>,
+    /// Where Docker's behaviour is wanted instead of ours: of the caller and of all `x-waggle` blocks.
+    pub compat: BTreeSet<Deviation>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -53,13 +56,26 @@ pub(crate) struct Service {
     pub secrets: Vec<Spot<FileReference>>,
     pub configs: Vec<Spot<FileReference>>,
     pub restart: Option<Spot<String>>,
+    pub isolation: Option<Spot<String>>,
+    pub credential_spec: Option<Spot<CredentialSpec>>,
+    /// 0: not set.
+    pub oom_score_adj: Spot<i64>,
     pub deploy: Deploy,
+}
+
+/// At most one of them is possible; empty ones are `None`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CredentialSpec {
+    pub config: Option<String>,
+    pub file: Option<String>,
+    pub registry: Option<String>,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Logging {
     pub driver: Option<String>,
-    pub options: BTreeMap<String, String>,
+    /// `None`: not written, which a merge tells from `{}`.
+    pub options: Option<BTreeMap<String, String>>,
 }
 
 /// Times in nanoseconds.
@@ -69,6 +85,7 @@ pub(crate) struct Healthcheck {
     pub interval: Option<i64>,
     pub timeout: Option<i64>,
     pub start_period: Option<i64>,
+    pub start_interval: Option<i64>,
     pub retries: Option<u64>,
     pub disable: Option<bool>,
 }
@@ -79,11 +96,12 @@ pub(crate) struct Attachment {
     pub driver_opts: BTreeMap<String, String>,
 }
 
+/// Numbers and words are as written: the Engine refuses what it cannot do.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Port {
-    pub target: u16,
+    pub target: u32,
     /// 0: Swarm chooses.
-    pub published: u16,
+    pub published: u32,
     /// Empty in the long form when not written.
     pub protocol: String,
     /// Empty in the long form when not written.
@@ -96,21 +114,37 @@ pub(crate) enum MountKind {
     Volume,
     Bind,
     Tmpfs,
+    Npipe,
+    Image,
+    Cluster,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Mount {
     pub kind: MountKind,
+    /// Absolute for a bind, unless nothing was there to resolve it against.
     pub source: String,
+    /// The source of a bind was written relative to the first file's directory or to a home directory.
+    pub relative: bool,
     pub target: String,
     pub read_only: bool,
     pub consistency: Option<String>,
     /// `bind:` was written; its propagation.
     pub bind: Option<String>,
-    /// `volume:` was written; its nocopy.
-    pub volume: Option<bool>,
+    /// `volume:` was written.
+    pub volume: Option<VolumeOptions>,
+    /// `image:` was written; its subpath.
+    pub image: Option<String>,
+    /// `cluster:` was written.
+    pub cluster: bool,
     /// `tmpfs:` was written; its size in bytes.
     pub tmpfs: Option<i64>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct VolumeOptions {
+    pub nocopy: bool,
+    pub subpath: String,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -165,8 +199,8 @@ pub(crate) struct Resources {
     pub nano_cpus: Option<i64>,
     pub memory_bytes: Option<i64>,
     pub pids: Option<i64>,
-    /// Kind → amount.
-    pub generic: BTreeMap<String, i64>,
+    /// Kind and amount, in file order.
+    pub generic: Vec<(String, i64)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -189,6 +223,8 @@ pub(crate) struct Volume {
     pub driver: Option<String>,
     pub driver_opts: BTreeMap<String, String>,
     pub labels: BTreeMap<String, String>,
+    /// `x-cluster-spec` was written.
+    pub cluster: bool,
 }
 
 /// A top-level secret or config.
@@ -196,7 +232,10 @@ pub(crate) struct Volume {
 pub(crate) struct FileObject {
     pub name: Option<String>,
     pub external: bool,
-    /// Path as written.
+    /// Path as written, or absolute.
     pub file: Option<Spot<String>>,
     pub labels: BTreeMap<String, String>,
+    pub driver: Option<Spot<String>>,
+    pub driver_opts: BTreeMap<String, String>,
+    pub template_driver: Option<Spot<String>>,
 }

@@ -5,6 +5,7 @@ mod deploy;
 mod mounts;
 mod service;
 mod top;
+mod unsupported;
 
 use crate::compose::File;
 use crate::objects::{Objects, scoped};
@@ -37,6 +38,7 @@ pub(crate) fn convert(input: &Input<'_>, file: File, report: &Report<'_>) -> Opt
         services: converter.services(),
     };
     converter.check_ports();
+    converter.refuse_unsupported();
     converter.warn_unused();
     let routes = converter.routes();
     let promotion = file.promotion.clone().unwrap_or_default();
@@ -103,7 +105,7 @@ impl Converter<'_> {
 
     /// Two services, or two entries of one, cannot publish the same port through the routing mesh.
     fn check_ports(&self) {
-        let mut taken: BTreeMap<(u16, &str), &str> = BTreeMap::new();
+        let mut taken: BTreeMap<(u32, &str), &str> = BTreeMap::new();
         for (name, service) in &self.file.services {
             for Spot { value: port, at } in &service.ports {
                 let protocol = if port.protocol.is_empty() { "tcp" } else { &port.protocol };

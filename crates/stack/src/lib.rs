@@ -9,8 +9,10 @@
 //! their module. Nothing here does I/O: files named by the sources are read through [`Input::read`]. No key is dropped
 //! silently: what Docker ignores is a warning, what this version cannot carry is an error, both with their place.
 
+#[allow(dead_code, reason = "read here first; conversion takes the fields one by one")]
 mod compose;
 mod convert;
+mod deviation;
 pub mod diff;
 pub mod image;
 mod interpolate;
@@ -26,13 +28,14 @@ pub mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use deviation::{Deviation, UnknownDeviation};
 pub use load::SOURCES_MAX;
 pub use objects::{Objects, Pin};
 pub use problem::{PROBLEMS_MAX, Problem};
 pub use release::{release_body, release_id};
 
 use problem::{Place, Report};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use waggle_model::StackName;
 use waggle_model::release::{Promotion, Route};
@@ -70,6 +73,8 @@ pub struct Input<'a> {
     pub env: &'a BTreeMap<String, String>,
     /// Reads an env file, or the file of a secret or config. `Err` says why not, for people.
     pub read: &'a dyn Fn(&Path) -> Result<Vec<u8>, String>,
+    /// Where Docker's behaviour is wanted instead of ours; `x-waggle: compat:` adds to it.
+    pub compat: BTreeSet<Deviation>,
 }
 
 /// A rendered stack; its images are not pinned yet.

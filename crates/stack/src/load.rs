@@ -60,7 +60,7 @@ fn file(context: &Context<'_>, index: usize, tree: &Node, versions: &mut Vec<Spo
         None => at.spot(LATEST.to_owned()),
     };
     versions.push(version);
-    let mut file = File::default();
+    let mut file = File { compat: context.input.compat.clone(), ..File::default() };
     for (name, place, at) in section(&mut map, "services") {
         if let Some(service) = service::read(context, place, &at) {
             file.services.insert(name.to_owned(), service);

@@ -30,6 +30,7 @@ pub(crate) fn merge(files: Vec<File>, report: &Report<'_>) -> Option<File> {
         base.configs.extend(over.configs);
         keyed(&mut base.routes, over.routes, |route| Some(route.name.clone()));
         replace(&mut base.promotion, over.promotion);
+        base.compat.extend(over.compat);
         base
     })
 }
@@ -79,11 +80,16 @@ fn merge_service(base: &mut Service, over: Service, report: &Report<'_>) {
     keyed(&mut base.volumes, over.volumes, |mount: &Mount| Some(mount.target.clone()));
     keyed(&mut base.secrets, over.secrets, |reference: &FileReference| Some(reference.source.clone()));
     keyed(&mut base.configs, over.configs, |reference: &FileReference| Some(reference.source.clone()));
+    replace(&mut base.isolation, over.isolation.filter(|isolation| !isolation.value.is_empty()));
+    replace(&mut base.credential_spec, over.credential_spec);
+    if over.oom_score_adj.value != 0 {
+        base.oom_score_adj = over.oom_score_adj;
+    }
     replace(&mut base.restart, over.restart.filter(|restart| !restart.value.is_empty()));
     merge_deploy(&mut base.deploy, over.deploy);
 }
 
-fn port_key(port: &Port) -> Option<(u16, String)> {
+fn port_key(port: &Port) -> Option<(u32, String)> {
     let protocol = if port.protocol.is_empty() { "tcp" } else { &port.protocol };
     (port.published != 0).then(|| (port.published, protocol.to_owned()))
 }
@@ -131,7 +137,7 @@ fn merge_logging(base: &mut Option<Logging>, over: Option<Logging>) {
         let same = over.driver.is_none() || base.driver.is_none() || base.driver == over.driver;
         if same {
             replace(&mut base.driver, over.driver);
-            base.options.extend(over.options);
+            merge_option(&mut base.options, over.options, |base, over| base.extend(over));
         } else {
             *base = over;
         }
@@ -149,6 +155,7 @@ fn merge_healthcheck(base: &mut Healthcheck, over: Healthcheck) {
     replace(&mut base.interval, nonzero(over.interval));
     replace(&mut base.timeout, nonzero(over.timeout));
     replace(&mut base.start_period, nonzero(over.start_period));
+    replace(&mut base.start_interval, nonzero(over.start_interval));
     replace(&mut base.retries, over.retries);
     replace(&mut base.disable, over.disable.filter(|disable| *disable));
 }

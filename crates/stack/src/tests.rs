@@ -18,7 +18,14 @@ fn render_texts(texts: &[&str]) -> Result<Rendered, Vec<Problem>> {
     };
     let env = BTreeMap::from([("TAG".to_owned(), "1".to_owned())]);
     let stack = "shop".parse().unwrap();
-    render(&Input { stack, sources: &sources, workdir: Path::new("/w"), env: &env, read: &read })
+    render(&Input {
+        stack,
+        sources: &sources,
+        workdir: Path::new("/w"),
+        env: &env,
+        read: &read,
+        compat: BTreeSet::new(),
+    })
 }
 
 fn digest(letter: &str) -> String {

@@ -2,7 +2,7 @@
 //! nothing is left to do, defaults and ids that the Engine filled in notwithstanding.
 
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use waggle_stack::diff::{Action, Current, CurrentNetwork, CurrentPayload, CurrentService, diff};
 use waggle_stack::objects::service::Platform;
@@ -20,7 +20,8 @@ fn objects(edit: impl Fn(String) -> String) -> Objects {
         std::fs::read(testdata().join(path.strip_prefix("/dir").unwrap())).map_err(|error| error.to_string())
     };
     let stack = "shop".parse().unwrap();
-    let input = Input { stack, sources: &sources, workdir: Path::new("/dir"), env: &env, read: &read };
+    let input =
+        Input { stack, sources: &sources, workdir: Path::new("/dir"), env: &env, read: &read, compat: BTreeSet::new() };
     let mut objects = render(&input).unwrap().objects;
     let platform = |architecture: &str| Platform { architecture: architecture.into(), os: "linux".into() };
     let pin = |raw: String| {

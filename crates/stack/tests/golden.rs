@@ -2,7 +2,7 @@
 //! `NAME.json` or `NAME.err`; `WAGGLE_BLESS=1` rewrites them.
 
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use waggle_stack::{Input, Problem, Source, render};
 
@@ -36,6 +36,7 @@ fn run(name: &str) -> (&'static str, String) {
         workdir: Path::new("/dir"),
         env: &environment(),
         read: &read,
+        compat: BTreeSet::new(),
     };
     match render(&input) {
         Ok(rendered) => {

@@ -118,14 +118,14 @@ impl Converter<'_> {
         let port = |port: &Spot<crate::compose::Port>| PortConfig {
             name: String::new(),
             protocol: port.value.protocol.clone(),
-            target_port: port.value.target,
-            published_port: port.value.published,
+            target_port: u16::try_from(port.value.target).unwrap_or_default(),
+            published_port: u16::try_from(port.value.published).unwrap_or_default(),
             publish_mode: port.value.mode.clone(),
         };
         EndpointSpec { mode, ports: sorted(service.ports.iter().map(port).collect()) }
     }
 }
 
-fn generic((kind, value): (&String, &i64)) -> GenericResource {
+fn generic((kind, value): &(String, i64)) -> GenericResource {
     GenericResource { discrete: Some(DiscreteResource { kind: kind.clone(), value: *value }) }
 }

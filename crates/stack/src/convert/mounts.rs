@@ -18,6 +18,9 @@ impl Converter<'_> {
             MountKind::Volume => "volume",
             MountKind::Bind => "bind",
             MountKind::Tmpfs => "tmpfs",
+            MountKind::Npipe => "npipe",
+            MountKind::Image => "image",
+            MountKind::Cluster => "cluster",
         };
         let base = EngineMount {
             kind: kind.into(),
@@ -34,6 +37,10 @@ impl Converter<'_> {
                 let bind_options = mount.bind.clone().map(|propagation| BindOptions { propagation });
                 Some(EngineMount { bind_options, ..base })
             }
+            MountKind::Npipe | MountKind::Image | MountKind::Cluster => {
+                self.report.error(at, format!("volumes of type {kind} are not supported"));
+                None
+            }
             MountKind::Tmpfs => {
                 if !mount.source.is_empty() {
                     self.report.error(at, "a tmpfs mount has no source");
@@ -45,14 +52,16 @@ impl Converter<'_> {
 
     fn volume(&self, mount: &Mount, base: EngineMount, at: &Place) -> Option<EngineMount> {
         if mount.source.is_empty() {
-            let options = mount.volume.map(|no_copy| VolumeOptions { no_copy, ..VolumeOptions::default() });
+            let options = mount.volume.as_ref();
+            let options = options.map(|own| VolumeOptions { no_copy: own.nocopy, ..VolumeOptions::default() });
             return Some(EngineMount { volume_options: options, ..base });
         }
         let Some(Spot { value: volume, .. }) = self.file.volumes.get(&mount.source) else {
             self.report.error(at, format!("undefined volume {:?}", mount.source));
             return None;
         };
-        let mut options = VolumeOptions { no_copy: mount.volume.unwrap_or(false), ..VolumeOptions::default() };
+        let mut options =
+            VolumeOptions { no_copy: mount.volume.as_ref().is_some_and(|own| own.nocopy), ..VolumeOptions::default() };
         if !volume.external {
             options.labels = self.stack_labels(&volume.labels);
             let has_driver = volume.driver.is_some() || !volume.driver_opts.is_empty();

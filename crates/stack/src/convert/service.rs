@@ -41,7 +41,7 @@ impl Converter<'_> {
                 networks: self.attachments(key, service),
                 log_driver: service.logging.as_ref().map(|logging| Driver {
                     name: logging.driver.clone().unwrap_or_default(),
-                    options: logging.options.clone(),
+                    options: logging.options.clone().unwrap_or_default(),
                 }),
                 force_update: 0,
             },

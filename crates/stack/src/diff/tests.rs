@@ -40,7 +40,14 @@ fn desired(file: &str) -> Objects {
     let sources = [Source { name: "f.yml".into(), text: file.into() }];
     let env = BTreeMap::new();
     let read = |path: &Path| Ok(path.to_string_lossy().into_owned().into_bytes());
-    let input = Input { stack: stack(), sources: &sources, workdir: Path::new("/"), env: &env, read: &read };
+    let input = Input {
+        stack: stack(),
+        sources: &sources,
+        workdir: Path::new("/"),
+        env: &env,
+        read: &read,
+        compat: BTreeSet::new(),
+    };
     let mut objects = render(&input).unwrap_or_else(|problems| panic!("{}", problems[0])).objects;
     let pin = Pin {
         reference: format!("nginx:latest@sha256:{}", "a".repeat(64)),

@@ -104,7 +104,7 @@ fn reservations(at: &At<'_>) -> Option<Resources> {
         };
         let value = spec.take("value").and_then(|at| at.int(0, i64::MAX));
         if let (Some(kind), Some(value)) = (spec.string("kind"), value) {
-            reservations.generic.insert(kind, value);
+            reservations.generic.push((kind, value));
         }
         spec.finish(&["kind", "value"]);
         item.finish(&["discrete_resource_spec"]);

@@ -27,7 +27,7 @@ pub(super) fn read(at: &At<'_>) -> Vec<Spot<Port>> {
 
 fn long(at: &At<'_>) -> Option<Spot<Port>> {
     let mut map = at.map()?;
-    let mut number = |key: &str, min| map.take(key).and_then(|at| at.int(min, 65_535)).map(|port| port as u16);
+    let mut number = |key: &str, min| map.take(key).and_then(|at| at.int(min, 65_535)).map(|port| port as u32);
     let (target, published) = (number("target", 1), number("published", 0));
     let port = Port {
         target: target.unwrap_or_default(),
@@ -100,8 +100,8 @@ fn expand(text: &str) -> Result<(Vec<Port>, Option<&str>), String> {
         return Err(format!("it stands for more than {RANGE_MAX} ports"));
     }
     let port = |index: usize| Port {
-        target: if count == 1 { first } else { first.saturating_add(index as u16) },
-        published: published.map_or(0, |(first, _)| first.saturating_add(index as u16)),
+        target: u32::from(if count == 1 { first } else { first.saturating_add(index as u16) }),
+        published: published.map_or(0, |(first, _)| u32::from(first.saturating_add(index as u16))),
         protocol: protocol.clone(),
         mode: "ingress".into(),
     };

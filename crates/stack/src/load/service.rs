@@ -1,7 +1,7 @@
 //! One service of one file.
 
 use super::{Context, attach, deploy, ports, volumes};
-use crate::compose::{Healthcheck, Logging, Service};
+use crate::compose::{CredentialSpec, Healthcheck, Logging, Service};
 use crate::problem::Place;
 use crate::read::{At, Map, Spot};
 use crate::scalar::{env_file, shell};
@@ -41,10 +41,7 @@ const IGNORED: [&str; 14] = [
 
 const DEPRECATED: [&str; 2] = ["container_name", "expose"];
 
-/// Keys with a meaning in Swarm that this version does not carry: dropping them would change what runs.
-const UNSUPPORTED: [&str; 3] = ["credential_spec", "isolation", "oom_score_adj"];
-
-const KNOWN: [&str; 32] = [
+const KNOWN: [&str; 35] = [
     "image",
     "command",
     "entrypoint",
@@ -77,15 +74,15 @@ const KNOWN: [&str; 32] = [
     "restart",
     "deploy",
     "depends_on",
+    "isolation",
+    "credential_spec",
+    "oom_score_adj",
 ];
 
 pub(super) fn read(context: &Context<'_>, at: Place, node: &At<'_>) -> Option<Service> {
     let mut map = node.map()?;
     for (key, instead) in FORBIDDEN {
         map.refuse(key, &format!("{key} is not possible in a stack; {instead}"));
-    }
-    for key in UNSUPPORTED {
-        map.refuse(key, &format!("{key} is not supported"));
     }
     let spot_bool = |map: &mut Map<'_>, key: &str| map.take(key).and_then(|at| Some(at.spot(at.bool()?)));
     let service = Service {
@@ -119,6 +116,12 @@ pub(super) fn read(context: &Context<'_>, at: Place, node: &At<'_>) -> Option<Se
         secrets: map.take("secrets").map(|at| attach::references(&at)).unwrap_or_default(),
         configs: map.take("configs").map(|at| attach::references(&at)).unwrap_or_default(),
         restart: map.take("restart").and_then(|at| Some(at.spot(at.string()?))),
+        isolation: map.take("isolation").and_then(|at| Some(at.spot(at.string()?))),
+        credential_spec: map.take("credential_spec").and_then(|at| credential_spec(&at)),
+        oom_score_adj: map
+            .take("oom_score_adj")
+            .and_then(|at| Some(at.spot(at.int(i64::MIN, i64::MAX)?)))
+            .unwrap_or_default(),
         deploy: map.take("deploy").and_then(|at| deploy::read(&at)).unwrap_or_default(),
     };
     for key in IGNORED.into_iter().chain(["userns_mode"]) {
@@ -219,10 +222,20 @@ fn ulimits(at: &At<'_>) -> BTreeMap<String, (i64, i64)> {
     map.rest().into_iter().filter_map(read).collect()
 }
 
+fn credential_spec(at: &At<'_>) -> Option<Spot<CredentialSpec>> {
+    let mut map = at.map()?;
+    let mut text = |key: &str| map.string(key).filter(|text| !text.is_empty());
+    let spec = CredentialSpec { config: text("config"), file: text("file"), registry: text("registry") };
+    map.finish(&["config", "file", "registry"]);
+    Some(at.spot(spec))
+}
+
 fn logging(at: &At<'_>) -> Option<Logging> {
     let mut map = at.map()?;
-    let logging =
-        Logging { driver: map.string("driver").filter(|driver| !driver.is_empty()), options: map.labels("options") };
+    let logging = Logging {
+        driver: map.string("driver").filter(|driver| !driver.is_empty()),
+        options: map.take("options").and_then(|at| at.labels()),
+    };
     map.finish(&["driver", "options"]);
     Some(logging)
 }
@@ -234,16 +247,17 @@ fn healthcheck(at: &At<'_>) -> Option<Spot<Healthcheck>> {
         _ => at.strings(),
     });
     let mut nanos = |key: &str| map.take(key).and_then(|at| at.nanos());
-    let (interval, timeout, start_period) = (nanos("interval"), nanos("timeout"), nanos("start_period"));
+    let (interval, timeout) = (nanos("interval"), nanos("timeout"));
+    let (start_period, start_interval) = (nanos("start_period"), nanos("start_interval"));
     let healthcheck = Healthcheck {
         test,
         interval,
         timeout,
         start_period,
+        start_interval,
         retries: map.take("retries").and_then(|at| at.count()),
         disable: map.bool("disable"),
     };
-    map.refuse("start_interval", "start_interval is not supported: engines before API 1.44 drop it");
-    map.finish(&["test", "interval", "timeout", "start_period", "retries", "disable"]);
+    map.finish(&["test", "interval", "timeout", "start_period", "start_interval", "retries", "disable"]);
     Some(at.spot(healthcheck))
 }

@@ -84,8 +84,8 @@ pub(super) fn volume(at: &At<'_>) -> Option<Volume> {
         driver: map.string("driver").filter(|driver| !driver.is_empty()),
         driver_opts: map.labels("driver_opts"),
         labels: map.labels("labels"),
+        cluster: map.take("x-cluster-spec").is_some(),
     };
-    map.refuse("x-cluster-spec", "cluster volumes are not supported");
     map.finish(&["name", "driver", "driver_opts", "external", "labels"]);
     Some(volume)
 }
@@ -101,15 +101,22 @@ pub(super) fn file_object(at: &At<'_>, what: &str) -> Option<FileObject> {
         external_only(&map, &["file", "labels"]);
     }
     let file = map.take("file").and_then(|at| Some(at.spot(at.string()?)));
-    let object = FileObject { external, name: name(&mut map, inner), file, labels: map.labels("labels") };
-    for key in ["driver", "driver_opts", "template_driver"] {
-        map.refuse(key, &format!("{key} of a {what} is not supported"));
-    }
+    let driver = |map: &mut Map<'_>, key: &str| map.take(key).and_then(|at| Some(at.spot(at.string()?)));
+    let object = FileObject {
+        external,
+        name: name(&mut map, inner),
+        file,
+        labels: map.labels("labels"),
+        driver: driver(&mut map, "driver"),
+        driver_opts: map.labels("driver_opts"),
+        template_driver: driver(&mut map, "template_driver"),
+    };
     for key in ["content", "environment"] {
         map.refuse(key, &format!("{key} of a {what} belongs to the Compose specification; use file"));
     }
-    let lacks_file = !object.external && object.file.is_none() && map.key_place("file").is_none();
-    map.finish(&["name", "file", "external", "labels"]);
+    let lacks_file =
+        !object.external && object.file.is_none() && object.driver.is_none() && map.key_place("file").is_none();
+    map.finish(&["name", "file", "external", "labels", "driver", "driver_opts", "template_driver"]);
     if lacks_file {
         at.error(format!("{what} has neither file nor external: true"));
         return None;

@@ -1,6 +1,6 @@
 //! `volumes:` of a service in the short form (`data:/path:ro`) and the long form.
 
-use crate::compose::{Mount, MountKind};
+use crate::compose::{Mount, MountKind, VolumeOptions};
 use crate::read::{At, Spot};
 use crate::yaml::Value;
 
@@ -37,16 +37,23 @@ fn short(at: &At<'_>, text: &str) -> Option<Mount> {
         [source, target, options] => (source, target, options),
         _ => return refuse("too many colons"),
     };
-    if source.starts_with(r"\\") {
-        return refuse("Windows pipes are not supported");
-    }
-    let kind = if source.starts_with(['.', '/', '~']) { MountKind::Bind } else { MountKind::Volume };
-    let mut mount = Mount { kind, source: source.to_owned(), target: target.to_owned(), ..Mount::default() };
+    let kind = if source.starts_with(['.', '/', '~']) || source.starts_with(r"\\") {
+        MountKind::Bind
+    } else {
+        MountKind::Volume
+    };
+    let mut mount = Mount {
+        kind,
+        source: source.to_owned(),
+        relative: is_relative(kind, source),
+        target: target.to_owned(),
+        ..Mount::default()
+    };
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option {
             "ro" => mount.read_only = true,
             "rw" => mount.read_only = false,
-            "nocopy" => mount.volume = Some(true),
+            "nocopy" => mount.volume = Some(VolumeOptions { nocopy: true, ..VolumeOptions::default() }),
             option if PROPAGATIONS.contains(&option) => mount.bind = Some(option.to_owned()),
             option => at.report.warn(&at.place, format!("volume option {option:?} is ignored: Swarm does not know it")),
         }
@@ -57,15 +64,18 @@ fn short(at: &At<'_>, text: &str) -> Option<Mount> {
 fn long(at: &At<'_>) -> Option<Mount> {
     let mut map = at.map()?;
     let Some(kind_at) = map.take("type") else {
-        at.error("type is missing: volume, bind or tmpfs");
+        at.error("type is missing: volume, bind, tmpfs, npipe, image or cluster");
         return None;
     };
     let kind = match kind_at.string()?.as_str() {
         "volume" => MountKind::Volume,
         "bind" => MountKind::Bind,
         "tmpfs" => MountKind::Tmpfs,
+        "npipe" => MountKind::Npipe,
+        "image" => MountKind::Image,
+        "cluster" => MountKind::Cluster,
         other => {
-            kind_at.error(format!("volume type {other:?} is not supported: use volume, bind or tmpfs"));
+            kind_at.error(format!("volume type {other:?} is none of volume, bind, tmpfs, npipe, image, cluster"));
             return None;
         }
     };
@@ -82,19 +92,27 @@ fn long(at: &At<'_>) -> Option<Mount> {
         bind.finish(&["propagation"]);
     }
     if let Some(mut volume) = map.take("volume").and_then(|at| at.map()) {
-        mount.volume = Some(volume.bool("nocopy").unwrap_or(false));
-        volume.finish(&["nocopy"]);
+        mount.volume = Some(VolumeOptions {
+            nocopy: volume.bool("nocopy").unwrap_or(false),
+            subpath: volume.string("subpath").unwrap_or_default(),
+        });
+        volume.finish(&["nocopy", "subpath"]);
     }
     if let Some(mut tmpfs) = map.take("tmpfs").and_then(|at| at.map()) {
         mount.tmpfs = Some(tmpfs.take("size").and_then(|at| at.int(0, i64::MAX)).unwrap_or(0));
         tmpfs.finish(&["size"]);
     }
+    mount.relative = is_relative(kind, &mount.source);
     map.finish(&["type", "source", "target", "read_only", "consistency", "bind", "volume", "tmpfs"]);
     if mount.target.is_empty() {
         at.error("target is missing");
         return None;
     }
     Some(mount)
+}
+
+fn is_relative(kind: MountKind, source: &str) -> bool {
+    kind == MountKind::Bind && source.starts_with(['.', '~'])
 }
 
 fn propagation(at: &At<'_>) -> Option<String> {

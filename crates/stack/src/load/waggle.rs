@@ -1,8 +1,10 @@
 //! The `x-waggle:` block: routes and promotion. Docker ignores it; here unknown keys are errors.
 
+use crate::Deviation;
 use crate::compose::File;
 use crate::read::{At, Map};
 use crate::yaml::Value;
+use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::time::Duration;
 use waggle_model::release::{
@@ -19,7 +21,23 @@ pub(super) fn read(at: &At<'_>, file: &mut File) {
         file.routes.extend(route(&item).map(|route| item.spot(route)));
     }
     file.promotion = map.take("promotion").and_then(|at| promotion(&at));
-    strict(map, &["routes", "promotion"]);
+    if let Some(at) = map.take("compat") {
+        file.compat.extend(compat(&at));
+    }
+    strict(map, &["routes", "promotion", "compat"]);
+}
+
+/// Where Docker's behaviour is wanted instead of ours.
+fn compat(at: &At<'_>) -> BTreeSet<Deviation> {
+    let words = at.items().unwrap_or_default();
+    let switched = |at: &At<'_>| match Deviation::switched_by(&at.string()?) {
+        Ok(switched) => Some(switched),
+        Err(error) => {
+            at.error(error.to_string());
+            None
+        }
+    };
+    words.iter().filter_map(switched).flatten().collect()
 }
 
 /// Unlike elsewhere, `x-` keys have no meaning here either.

@@ -10,7 +10,7 @@ use crate::terminal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -95,7 +95,14 @@ fn render(stack: &StackName, files: &[PathBuf]) -> Result<Rendered, Failure> {
         None => std::env::current_dir()?,
     };
     let env: BTreeMap<String, String> = waggle_daemon::config::environment();
-    let input = Input { stack: stack.clone(), sources: &sources, workdir: &workdir, env: &env, read: &read_file };
+    let input = Input {
+        stack: stack.clone(),
+        sources: &sources,
+        workdir: &workdir,
+        env: &env,
+        read: &read_file,
+        compat: BTreeSet::new(),
+    };
     waggle_stack::render(&input).map_err(|problems| refusal(&problems))
 }
 
