@@ -67,13 +67,6 @@ impl Converter<'_> {
         all
     }
 
-    /// [`stack_labels`](Self::stack_labels) of an object that is ours to change and remove.
-    pub fn managed_labels(&self, own: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        let mut all = self.stack_labels(own);
-        all.insert(labels::MANAGED.into(), "true".into());
-        all
-    }
-
     fn routes(&self) -> Vec<Route> {
         let mut names = BTreeSet::new();
         for Spot { value: route, at } in &self.file.routes {

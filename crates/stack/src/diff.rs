@@ -114,9 +114,9 @@ pub enum Conflict {
 
 /// Actions that bring `current` to `desired`; none if all is as wanted. Empty `desired` removes the stack.
 ///
-/// `release` goes into the label of services that are written for another reason; a service that only bears an older
-/// release's label is unchanged. Objects of the stack without our label (deployed by hand) are adopted when desired and
-/// never removed.
+/// What is written bears our labels ([`labels::is_own`]); a difference in them alone is none, so a service that bears an
+/// older release's label, or none at all because docker deployed it, is unchanged. Objects of the stack without our label
+/// are adopted when desired and never removed.
 pub fn diff(
     stack: &StackName,
     desired: &Objects,
@@ -169,7 +169,7 @@ impl<'a> Diff<'a> {
                         normal::network_change(spec, existing)
                             .map(|field| Conflict::NetworkChanged { name: name.clone(), field }),
                     ),
-                    None if existing.is_empty() => actions.push(Action::CreateNetwork { spec: spec.clone() }),
+                    None if existing.is_empty() => actions.push(Action::CreateNetwork { spec: marked_network(spec) }),
                     None => self.taken("network", name),
                 },
             }
@@ -205,7 +205,8 @@ impl<'a> Diff<'a> {
                     self.conflicts.push(Conflict::ExternalMissing { what, name: name.clone() });
                 }
                 (Payload::Managed { sha256, spec }, None) => {
-                    let (name, sha256, spec) = (name.clone(), sha256.clone(), spec.clone());
+                    let (name, spec) = (name.clone(), marked_payload(spec, sha256));
+                    let sha256 = sha256.clone();
                     actions.push(match what {
                         SECRET => Action::CreateSecret { name, sha256, spec },
                         _ => Action::CreateConfig { name, sha256, spec },
@@ -235,7 +236,7 @@ impl<'a> Diff<'a> {
             let existing = self.current.services.iter().find(|service| service.spec.name == spec.name);
             match existing {
                 None => {
-                    let spec = Box::new(self.labelled(spec));
+                    let spec = Box::new(marked(spec, self.release));
                     actions.push(Action::CreateService { name: spec.name.clone(), spec });
                 }
                 Some(existing) if !self.is_of_stack(&existing.spec.labels) => self.taken("service", &spec.name),
@@ -261,18 +262,10 @@ impl<'a> Diff<'a> {
         if wanted == found {
             return None;
         }
-        let mut spec = self.labelled(spec);
+        let mut spec = marked(spec, self.release);
         spec.task_template.force_update = existing.spec.task_template.force_update;
         let (id, name) = (existing.id.clone(), spec.name.clone());
         Some(Action::UpdateService { id, version: existing.version, name, spec: Box::new(spec) })
-    }
-
-    fn labelled(&self, spec: &ServiceSpec) -> ServiceSpec {
-        let mut spec = spec.clone();
-        if let Some(release) = self.release {
-            spec.labels.insert(labels::RELEASE.into(), release.to_string());
-        }
-        spec
     }
 
     fn superfluous_services(&self) -> impl Iterator<Item = &'a CurrentService> {
@@ -314,6 +307,30 @@ impl<'a> Diff<'a> {
         );
         actions
     }
+}
+
+/// The service as it is written: marked as ours to change and remove, and with the release it comes from.
+pub fn marked(spec: &ServiceSpec, release: Option<&ReleaseId>) -> ServiceSpec {
+    let mut spec = spec.clone();
+    spec.labels.insert(labels::MANAGED.into(), "true".into());
+    if let Some(release) = release {
+        spec.labels.insert(labels::RELEASE.into(), release.to_string());
+    }
+    spec
+}
+
+fn marked_network(spec: &NetworkSpec) -> NetworkSpec {
+    let mut spec = spec.clone();
+    spec.labels.insert(labels::MANAGED.into(), "true".into());
+    spec
+}
+
+/// With the hash of the bytes, which the Engine does not give back.
+fn marked_payload(spec: &PayloadSpec, sha256: &str) -> PayloadSpec {
+    let mut spec = spec.clone();
+    spec.labels.insert(labels::MANAGED.into(), "true".into());
+    spec.labels.insert(labels::SHA256.into(), sha256.to_owned());
+    spec
 }
 
 fn remove_service(service: &CurrentService) -> Action {

@@ -52,6 +52,12 @@ pub mod labels {
     pub const MANAGED: &str = "io.waggle.managed";
     /// On secrets and configs: SHA-256 (hex) of their bytes, which the Engine does not give back.
     pub const SHA256: &str = "io.waggle.sha256";
+
+    /// Waggle's own labels. A rendered stack has none: [`crate::diff`] adds them to what it writes, and no difference in
+    /// them counts, so that a stack that docker deployed is as wanted.
+    pub fn is_own(key: &str) -> bool {
+        key.starts_with("io.waggle.")
+    }
 }
 
 /// One Compose file.

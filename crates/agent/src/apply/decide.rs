@@ -10,8 +10,7 @@ use waggle_model::desired::{Desired, DesiredStack};
 use waggle_model::observed::Phase;
 use waggle_model::{StackName, Timestamp};
 use waggle_stack::Objects;
-use waggle_stack::diff::{Action, Current, diff};
-use waggle_stack::labels;
+use waggle_stack::diff::{Action, Current, diff, marked};
 
 /// Where a stack is and what is to be written for it.
 #[derive(Debug)]
@@ -113,8 +112,7 @@ impl Deciding<'_> {
                 service.update.as_ref().filter(|status| went_wrong(status) && status.state.ends_with("paused"))?;
             attempt.before.get(&spec.name).filter(|started| **started == status.started)?;
             // The spec is there but an earlier attempt's update stands still: the same write again sets it going.
-            let mut spec = spec.clone();
-            spec.labels.insert(labels::RELEASE.into(), self.stack.release.to_string());
+            let mut spec = marked(spec, Some(&self.stack.release));
             spec.task_template.force_update = service.spec.task_template.force_update;
             let (id, name) = (service.id.clone(), spec.name.clone());
             Some(Action::UpdateService { id, version: service.version, name, spec: Box::new(spec) })

@@ -31,7 +31,7 @@ struct Bed {
 }
 
 fn own(stack: &str) -> BTreeMap<String, String> {
-    [(labels::NAMESPACE.into(), stack.into()), (labels::MANAGED.into(), "true".into())].into()
+    [(labels::NAMESPACE.into(), stack.into())].into()
 }
 
 fn service(image: &str, replicas: u64) -> ServiceSpec {
@@ -62,9 +62,7 @@ fn objects(spec: ServiceSpec) -> Objects {
         ..NetworkSpec::default()
     };
     let sha256 = hex(&digest(SECRET));
-    let mut labels = own("shop");
-    labels.insert(labels::SHA256.into(), sha256.clone());
-    let secret = Payload::Managed { sha256, spec: PayloadSpec { name: "shop_key".into(), labels } };
+    let secret = Payload::Managed { sha256, spec: PayloadSpec { name: "shop_key".into(), labels: own("shop") } };
     Objects {
         networks: [("shop_default".into(), Network::Managed(network))].into(),
         secrets: [("shop_key".into(), secret)].into(),

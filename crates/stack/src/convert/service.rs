@@ -28,7 +28,7 @@ impl Converter<'_> {
             self.report.error(&service.at, message);
         }
         let image = self.image(key, service);
-        let mut service_labels = self.managed_labels(&service.deploy.labels);
+        let mut service_labels = self.stack_labels(&service.deploy.labels);
         service_labels.insert(labels::IMAGE.into(), image.clone());
         ServiceSpec {
             name,

@@ -2,7 +2,6 @@
 
 use super::{Converter, DEFAULT_NETWORK, SERVICE_NAME_BYTES_MAX};
 use crate::compose::{self, FileObject};
-use crate::labels;
 use crate::objects::{Ipam, IpamConfig, Network, NetworkSpec, Payload, PayloadSpec};
 use crate::problem::Place;
 use crate::read::Spot;
@@ -64,7 +63,7 @@ impl Converter<'_> {
             internal: network.internal,
             attachable: network.attachable,
             options: network.driver_opts.clone(),
-            labels: self.managed_labels(&network.labels),
+            labels: self.stack_labels(&network.labels),
         }
     }
 
@@ -86,8 +85,7 @@ impl Converter<'_> {
                 let Some(bytes) = self.payload_bytes(what, object, bytes_max) else { continue };
                 let sha256 = sha256_hex(&bytes);
                 payloads.insert(sha256.clone(), bytes);
-                let mut labels = self.managed_labels(&object.labels);
-                labels.insert(labels::SHA256.into(), sha256.clone());
+                let labels = self.stack_labels(&object.labels);
                 Payload::Managed { sha256, spec: PayloadSpec { name: name.clone(), labels } }
             };
             if found.insert(name.clone(), payload).is_some() {

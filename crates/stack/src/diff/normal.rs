@@ -15,7 +15,7 @@ const UPDATE_MONITOR: i64 = 5_000_000_000;
 /// A desired spec in comparable form.
 pub(super) fn desired(spec: &ServiceSpec) -> ServiceSpec {
     let mut spec = spec.clone();
-    spec.labels.remove(labels::RELEASE);
+    spec.labels.retain(|key, _| !labels::is_own(key));
     task(&mut spec.task_template);
     if let Some(Replicated { replicas }) = &mut spec.mode.replicated {
         replicas.get_or_insert(1);
@@ -123,8 +123,8 @@ fn fill_mount(mount: &mut Mount) {
 pub(super) fn network_change(spec: &NetworkSpec, existing: &CurrentNetwork) -> Option<&'static str> {
     let subnets = || spec.ipam.iter().flat_map(|ipam| &ipam.config).map(|config| &config.subnet);
     let option_differs = |(key, value)| existing.options.get(key) != Some(value);
-    let own = |key: &str| ![labels::MANAGED, labels::NAMESPACE].contains(&key);
-    let label_differs = |(key, value): (&String, &String)| own(key) && existing.labels.get(key) != Some(value);
+    let compared = |key: &str| key != labels::NAMESPACE && !labels::is_own(key);
+    let label_differs = |(key, value): (&String, &String)| compared(key) && existing.labels.get(key) != Some(value);
     if spec.driver != existing.driver {
         Some("driver")
     } else if spec.internal != existing.internal {

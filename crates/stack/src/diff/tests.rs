@@ -161,12 +161,43 @@ fn drift_is_seen() {
 }
 
 #[test]
-fn a_job_is_never_run_again_for_its_labels() {
+fn what_is_written_bears_our_labels_and_what_is_rendered_does_not() {
+    let objects = desired(FILE);
+    assert!(!objects.canonical_json().contains("io.waggle."));
+    let sha256 = |payloads: &BTreeMap<String, Payload>, name: &str| payloads[name].sha256().unwrap().to_owned();
+    let (secret, config) = (sha256(&objects.secrets, "shop_token"), sha256(&objects.configs, "shop_app"));
+    let mut seen = 0;
+    for action in plan(FILE, &Current::default()) {
+        let (labels, hash) = match &action {
+            Action::CreateNetwork { spec } => (&spec.labels, None),
+            Action::CreateSecret { spec, .. } => (&spec.labels, Some(&secret)),
+            Action::CreateConfig { spec, .. } => (&spec.labels, Some(&config)),
+            Action::CreateService { spec, .. } => {
+                assert_eq!(spec.labels[labels::RELEASE], release().to_string());
+                assert!(
+                    !spec.task_template.container_spec.labels.keys().any(|key| labels::is_own(key)),
+                    "restarts tasks"
+                );
+                (&spec.labels, None)
+            }
+            other => panic!("{other}"),
+        };
+        assert_eq!(labels[labels::MANAGED], "true", "{action}");
+        assert_eq!(labels.get(labels::SHA256), hash, "{action}");
+        seen += 1;
+    }
+    assert_eq!(seen, 5);
+}
+
+#[test]
+fn our_labels_are_no_difference() {
     let mut current = deployed();
+    current.services.iter_mut().for_each(|service| service.spec.labels.retain(|key, _| !labels::is_own(key)));
+    assert_eq!(short(&plan(FILE, &current)), [""; 0], "docker deployed it");
     current.services.iter_mut().for_each(|service| {
-        service.spec.labels.remove(labels::MANAGED);
+        service.spec.labels.insert("other".into(), "x".into());
     });
-    assert_eq!(short(&plan(FILE, &current)), ["update service shop_web"], "adopted, the job is not");
+    assert_eq!(short(&plan(FILE, &current)), ["update service shop_web"], "a job is not run again for labels");
 }
 
 #[test]
