@@ -245,5 +245,13 @@ fn body(kind: &str, version: u64) -> Result<ReleaseBody> {
     let mut objects = rendered.objects;
     let reference = format!("{image}@{}", digest(kind, version));
     objects.pin(&[(image.clone(), Pin { reference: reference.clone(), platforms: Vec::new() })].into())?;
-    Ok(release_body(stack, &objects, [(image, reference)].into(), rendered.routes, rendered.promotion, Vec::new()))
+    Ok(release_body(
+        stack,
+        &objects,
+        [(image, reference)].into(),
+        rendered.routes,
+        rendered.promotion,
+        rendered.upkeep,
+        Vec::new(),
+    ))
 }

@@ -72,7 +72,14 @@ pub fn pending(observed: &mut Observed, desired: &Desired, error: &str) {
         let known = observed.stacks.remove(name);
         let (services, serving) = known.map(|known| (known.services, known.serving)).unwrap_or_default();
         let phase = Phase::Applying(error.to_owned());
-        let stack = ObservedStack { release: Some(stack.release), attempt: stack.attempt, phase, services, serving };
+        let stack = ObservedStack {
+            release: Some(stack.release),
+            attempt: stack.attempt,
+            phase,
+            services,
+            serving,
+            drift: Vec::new(),
+        };
         observed.stacks.insert(name.clone(), stack);
     }
 }
@@ -113,6 +120,7 @@ fn wanted_stack(seen: &Seen, stack: &DesiredStack, objects: Option<&Objects>, ph
         phase: phase.clone(),
         services: services.collect(),
         serving,
+        drift: Vec::new(),
     }
 }
 
@@ -130,6 +138,7 @@ fn leaving_stack(seen: &Seen, name: &StackName, phase: &Phase) -> ObservedStack 
         phase: phase.clone(),
         services: services.collect(),
         serving: BTreeMap::new(),
+        drift: Vec::new(),
     }
 }
 

@@ -203,7 +203,7 @@ mod tests {
             beat: BeatPolicy::default(),
         };
         let document = document::encode(Generation(generation), &desired).unwrap();
-        DesiredState { document: Some(document), payloads: Default::default() }
+        DesiredState { document: Some(document), payloads: Default::default(), logins: Vec::new() }
     }
 
     async fn new(dir: &Path, current: Option<&Arc<Order>>, offered: DesiredState) -> Arc<Order> {

@@ -140,7 +140,8 @@ async fn converse(
                 match message.kind {
                     Some(heard::Kind::Desired(offered)) => take(session, offered).await,
                     Some(heard::Kind::Resolve(asked)) => start_resolve(session, asked, &mut resolves),
-                    Some(heard::Kind::Alive(_)) | None => {}
+                    // A question that is not understood is not answered; whoever asked has a deadline.
+                    Some(heard::Kind::Ask(_) | heard::Kind::Withdraw(_) | heard::Kind::Alive(_)) | None => {}
                 }
             }
             Some(resolved) = resolves.join_next(), if !resolves.is_empty() => {

@@ -57,6 +57,8 @@ fn desired(nameserver: &Nameserver) -> DesiredState {
         routes: [("www.shop.example".parse().unwrap(), "web".to_owned())].into(),
         progress_deadline: Duration::from_secs(60),
         monitor: Duration::from_millis(200),
+        upkeep: Default::default(),
+        overrides: Default::default(),
     };
     let desired = Desired {
         cluster: "eu-1".parse().unwrap(),
@@ -66,7 +68,11 @@ fn desired(nameserver: &Nameserver) -> DesiredState {
         beat: BeatPolicy { interval: Duration::from_millis(100) },
     };
     let document = document::encode(desired.generation, &desired).unwrap();
-    DesiredState { document: Some(document), payloads: [(sha256, Bytes::from_static(SECRET))].into() }
+    DesiredState {
+        document: Some(document),
+        payloads: [(sha256, Bytes::from_static(SECRET))].into(),
+        logins: Vec::new(),
+    }
 }
 
 /// Pushes the swarm's time along the wall clock, until `tasks` end.

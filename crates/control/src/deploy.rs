@@ -100,7 +100,7 @@ fn pin(
     let mut objects: Objects = checked.objects.clone();
     objects.pin(&pins).map_err(|error| ApiError::invalid(error.to_string()))?;
     let images = pins.into_iter().map(|(image, pin)| (image, pin.reference)).collect();
-    let (routes, promotion) = (checked.routes.clone(), checked.promotion.clone());
+    let (routes, promotion, upkeep) = (checked.routes.clone(), checked.promotion.clone(), checked.upkeep.clone());
     let payloads = objects.payload_hashes();
-    Ok((release_body(stack, &objects, images, routes, promotion, payloads), warnings))
+    Ok((release_body(stack, &objects, images, routes, promotion, upkeep, payloads), warnings))
 }

@@ -1,7 +1,7 @@
 //! Desired state: everything one cluster should run, as one document with a generation.
 
 use crate::fleet::{BeatPolicy, NameserverPeer};
-use crate::release::ReleaseId;
+use crate::release::{ReleaseId, Upkeep};
 use crate::time::millis;
 use crate::{ClusterName, DomainName, Generation, StackName};
 use serde::{Deserialize, Serialize};
@@ -38,4 +38,19 @@ pub struct DesiredStack {
     pub progress_deadline: Duration,
     #[serde(rename = "monitor_ms", with = "millis")]
     pub monitor: Duration,
+    #[serde(default)]
+    pub upkeep: Upkeep,
+    /// What people changed in this cluster since the release, by service as in the file.
+    #[serde(default)]
+    pub overrides: BTreeMap<String, Override>,
+}
+
+/// A change to one service in one cluster that is no release of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Override {
+    /// `service scale`.
+    pub replicas: Option<u64>,
+    /// Times `service update --force` was asked for; tasks restart when it grows.
+    pub force: u32,
 }

@@ -33,6 +33,8 @@ pub fn desired(cluster: &ClusterName, state: &State) -> Desired {
             routes: body.routes.iter().map(|route| (route.name.clone(), route.service.clone())).collect(),
             progress_deadline: body.promotion.progress_deadline,
             monitor: body.promotion.monitor,
+            upkeep: body.upkeep.clone(),
+            overrides: stack.overrides.get(cluster).cloned().unwrap_or_default(),
         };
         Some((name.clone(), desired))
     });

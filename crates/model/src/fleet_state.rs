@@ -1,6 +1,7 @@
 //! Everything control knows that decides what clusters should run and nameservers should answer: the input of
 //! [`federate`](crate::federate). Control fills it from its store; nothing here is learnt from a running process.
 
+use crate::desired::Override;
 use crate::fleet::{BeatPolicy, Federation, NameserverPeer};
 use crate::release::{ReleaseBody, ReleaseId};
 use crate::rollout::{Rollout, State as RolloutState, Step};
@@ -37,6 +38,8 @@ pub struct StackState {
     pub rollout: Option<Rollout>,
     /// What each cluster runs apart from that rollout.
     pub settled: BTreeMap<ClusterName, Settled>,
+    /// What people changed since the release: cluster → service as in the file.
+    pub overrides: BTreeMap<ClusterName, BTreeMap<String, Override>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,6 +9,7 @@
 //! then exist in three shapes that must agree. Instead one encoding (canonical JSON) is what is committed, sent, hashed
 //! and kept on disk, so "same generation, different bytes" is a comparison of digests everywhere.
 
+pub mod ask;
 pub mod desired;
 pub mod federate;
 pub mod fleet;

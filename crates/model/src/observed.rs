@@ -40,7 +40,13 @@ pub struct ObservedStack {
     pub services: BTreeMap<String, ObservedService>,
     /// Route name → whether its service has at least one running (and, with a health check, healthy) task.
     pub serving: BTreeMap<DomainName, bool>,
+    /// What somebody changed behind the release's back, in words; at most [`DRIFT_REPORTED_MAX`].
+    #[serde(default)]
+    pub drift: Vec<String>,
 }
+
+/// Changes named in [`ObservedStack::drift`].
+pub const DRIFT_REPORTED_MAX: usize = 50;
 
 /// Where the agent is with a stack's current attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

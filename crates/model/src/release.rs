@@ -3,7 +3,7 @@
 use crate::time::millis;
 use crate::{ClusterName, DomainName, StackName};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -63,6 +63,8 @@ pub struct ReleaseBody {
     pub objects: String,
     pub routes: Vec<Route>,
     pub promotion: Promotion,
+    #[serde(default)]
+    pub upkeep: Upkeep,
     /// Image as written in the file → pinned reference (`name:tag@sha256:…`).
     pub images: BTreeMap<String, String>,
     /// SHA-256 (hex) of every secret's and config's bytes; the bytes travel and rest apart.
@@ -240,6 +242,47 @@ pub enum OnFailure {
     Revert,
     /// Hold the rollout and leave the failed cluster as it is, drained.
     Hold,
+}
+
+/// How agents look after a stack's objects (`x-waggle`, beside routes and promotion).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Upkeep {
+    pub drift: Drift,
+    /// Services (as in the file) whose number of replicas stays as the swarm has it.
+    pub keep_replicas: BTreeSet<String>,
+    /// Earlier versions of a secret or config that stay after it was rotated.
+    pub versions_kept: u16,
+    pub prune: Prune,
+}
+
+impl Default for Upkeep {
+    fn default() -> Self {
+        Upkeep { drift: Drift::default(), keep_replicas: BTreeSet::new(), versions_kept: 1, prune: Prune::default() }
+    }
+}
+
+/// What an agent does when somebody changes a stack's objects behind its back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Drift {
+    /// Report it and write the release again.
+    #[default]
+    Heal,
+    /// Report it.
+    Observe,
+}
+
+/// What is removed beyond the objects that earlier releases made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prune {
+    #[default]
+    None,
+    /// Services, networks, secrets and configs with the stack's label that the release lacks, whoever made them.
+    Objects,
+    /// These, and the stack's volumes on the agent's node that no container uses, with their data.
+    Volumes,
 }
 
 /// A stored release.

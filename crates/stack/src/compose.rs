@@ -5,7 +5,7 @@ use crate::Deviation;
 use crate::problem::Place;
 use crate::read::Spot;
 use std::collections::{BTreeMap, BTreeSet};
-use waggle_model::release::{Promotion, Route};
+use waggle_model::release::{Drift, Promotion, Prune, Route};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct File {
@@ -18,6 +18,7 @@ pub(crate) struct File {
     pub promotion: Option<Promotion>,
     /// Where Docker's behaviour is wanted instead of ours: of the caller and of all `x-waggle` blocks.
     pub compat: BTreeSet<Deviation>,
+    pub upkeep: UpkeepKeys,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -238,4 +239,12 @@ pub(crate) struct FileObject {
     pub driver: Option<Spot<String>>,
     pub driver_opts: BTreeMap<String, String>,
     pub template_driver: Option<Spot<String>>,
+}
+
+/// Keys of `x-waggle` that make a release's `Upkeep`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct UpkeepKeys {
+    pub drift: Option<Drift>,
+    pub versions_kept: Option<u16>,
+    pub prune: Option<Prune>,
 }

@@ -13,7 +13,7 @@ use crate::problem::Report;
 use crate::read::Spot;
 use crate::{Input, Rendered, labels};
 use std::collections::{BTreeMap, BTreeSet};
-use waggle_model::release::{Promotion, Route};
+use waggle_model::release::{Promotion, Route, Upkeep};
 
 /// The network of services that name none.
 const DEFAULT_NETWORK: &str = "default";
@@ -42,12 +42,23 @@ pub(crate) fn convert(input: &Input<'_>, file: File, report: &Report<'_>) -> Opt
     converter.warn_unused();
     let routes = converter.routes();
     let promotion = file.promotion.clone().unwrap_or_default();
-    Some(Rendered { objects, payloads, routes, promotion: checked(promotion), warnings: Vec::new() })
+    let upkeep = upkeep(&file);
+    Some(Rendered { objects, payloads, routes, promotion: checked(promotion), upkeep, warnings: Vec::new() })
 }
 
 fn checked(promotion: Promotion) -> Promotion {
     let stages = promotion.stages.into_iter().filter(|stage| !stage.is_empty()).collect();
     Promotion { stages, ..promotion }
+}
+
+fn upkeep(file: &File) -> Upkeep {
+    let (keys, default) = (&file.upkeep, Upkeep::default());
+    Upkeep {
+        drift: keys.drift.unwrap_or(default.drift),
+        versions_kept: keys.versions_kept.unwrap_or(default.versions_kept),
+        prune: keys.prune.unwrap_or(default.prune),
+        ..default
+    }
 }
 
 impl Converter<'_> {

@@ -38,7 +38,7 @@ use problem::{Place, Report};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use waggle_model::StackName;
-use waggle_model::release::{Promotion, Route};
+use waggle_model::release::{Promotion, Route, Upkeep};
 
 /// Keys of labels on Engine objects.
 pub mod labels {
@@ -91,6 +91,7 @@ pub struct Rendered {
     pub payloads: BTreeMap<String, Vec<u8>>,
     pub routes: Vec<Route>,
     pub promotion: Promotion,
+    pub upkeep: Upkeep,
     pub warnings: Vec<Problem>,
 }
 

@@ -31,6 +31,9 @@ pub(crate) fn merge(files: Vec<File>, report: &Report<'_>) -> Option<File> {
         keyed(&mut base.routes, over.routes, |route| Some(route.name.clone()));
         replace(&mut base.promotion, over.promotion);
         base.compat.extend(over.compat);
+        replace(&mut base.upkeep.drift, over.upkeep.drift);
+        replace(&mut base.upkeep.versions_kept, over.upkeep.versions_kept);
+        replace(&mut base.upkeep.prune, over.upkeep.prune);
         base
     })
 }

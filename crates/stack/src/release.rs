@@ -3,7 +3,7 @@
 use crate::objects::Objects;
 use std::collections::BTreeMap;
 use waggle_model::StackName;
-use waggle_model::release::{Promotion, ReleaseBody, ReleaseId, Route};
+use waggle_model::release::{Promotion, ReleaseBody, ReleaseId, Route, Upkeep};
 
 /// The body of a release. `objects` are pinned; `images` maps each image as written in the file to its pinned
 /// reference; `payloads` are SHA-256 hashes (hex), stored sorted and once each.
@@ -13,12 +13,13 @@ pub fn release_body(
     images: BTreeMap<String, String>,
     routes: Vec<Route>,
     promotion: Promotion,
+    upkeep: Upkeep,
     payloads: impl IntoIterator<Item = String>,
 ) -> ReleaseBody {
     let mut payloads: Vec<String> = payloads.into_iter().collect();
     payloads.sort();
     payloads.dedup();
-    ReleaseBody { stack, objects: objects.canonical_json(), routes, promotion, images, payloads }
+    ReleaseBody { stack, objects: objects.canonical_json(), routes, promotion, upkeep, images, payloads }
 }
 
 /// SHA-256 over the JSON of the body: fields in the order of the type, maps sorted, no white space.

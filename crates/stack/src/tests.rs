@@ -101,7 +101,15 @@ fn release_ids_depend_on_content_alone() {
         let rendered = render_texts(&[text]).unwrap();
         let hashes = rendered.objects.payload_hashes();
         let stack = "shop".parse().unwrap();
-        release_body(stack, &rendered.objects, BTreeMap::new(), rendered.routes, rendered.promotion, hashes)
+        release_body(
+            stack,
+            &rendered.objects,
+            BTreeMap::new(),
+            rendered.routes,
+            rendered.promotion,
+            rendered.upkeep,
+            hashes,
+        )
     };
     let body = release(FULL);
     assert_eq!(body.payloads.len(), 1, "both files have the same content");

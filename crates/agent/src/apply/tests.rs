@@ -94,6 +94,8 @@ impl Bed {
             routes: [("www.shop.example".parse().unwrap(), "web".to_owned())].into(),
             progress_deadline: Duration::from_secs(60),
             monitor: Duration::from_secs(2),
+            upkeep: Default::default(),
+            overrides: Default::default(),
         };
         self.desired.generation = self.desired.generation.next();
         self.desired.stacks.insert("shop".parse().unwrap(), stack);

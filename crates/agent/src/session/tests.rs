@@ -60,7 +60,7 @@ fn desired(generation: u64) -> heard::Kind {
         beat: BeatPolicy::default(),
     };
     let document = document::encode(desired.generation, &desired).unwrap();
-    heard::Kind::Desired(DesiredState { document: Some(document), payloads: Default::default() })
+    heard::Kind::Desired(DesiredState { document: Some(document), payloads: Default::default(), logins: Vec::new() })
 }
 
 fn hello(kind: said::Kind) -> Option<Hello> {
@@ -99,7 +99,7 @@ async fn takes_orders_reports_and_resolves() {
     };
     assert_eq!(talk.hear("a report", report).await, observed(5));
     let images = vec!["shop:1".to_owned(), "shop:9".to_owned()];
-    talk.say(heard::Kind::Resolve(Resolve { id: 3, images, traceparent: String::new() })).await;
+    talk.say(heard::Kind::Resolve(Resolve { id: 3, images, traceparent: String::new(), logins: Vec::new() })).await;
     let resolved = |kind| match kind {
         said::Kind::Resolved(resolved) => Some(resolved),
         _ => None,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use waggle_model::fleet::{Cluster, NameserverPeer};
 use waggle_model::observed::{ObservedService, Phase, Swarm};
 use waggle_model::plan::EndpointVerdict;
-use waggle_model::release::{Promotion, ReleaseId, Route};
+use waggle_model::release::{Promotion, ReleaseId, Route, Upkeep};
 use waggle_model::rollout::Rollout;
 use waggle_model::{ClusterName, DomainName, Generation, NameserverName, StackName, Timestamp};
 
@@ -119,6 +119,8 @@ pub struct DeployRequest {
     pub objects: String,
     pub routes: Vec<Route>,
     pub promotion: Promotion,
+    #[serde(default)]
+    pub upkeep: Upkeep,
     /// SHA-256 (hex) → base64 of the bytes of secrets and configs.
     pub payloads: BTreeMap<String, String>,
 }

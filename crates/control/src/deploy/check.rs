@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use std::collections::{BTreeMap, BTreeSet};
 use waggle_model::StackName;
 use waggle_model::federate::check_release;
-use waggle_model::release::{Promotion, ReleaseBody, Route};
+use waggle_model::release::{Promotion, ReleaseBody, Route, Upkeep};
 use waggle_stack::Objects;
 use waggle_stack::release::{release_body, sha256_hex};
 use zeroize::Zeroizing;
@@ -27,6 +27,7 @@ pub(super) struct Checked {
     pub(super) objects: Objects,
     pub(super) routes: Vec<Route>,
     pub(super) promotion: Promotion,
+    pub(super) upkeep: Upkeep,
     /// The bytes that came with the request.
     pub(super) payloads: Vec<Zeroizing<Vec<u8>>>,
 }
@@ -56,11 +57,12 @@ pub(super) async fn check(store: &dyn Store, stack: &StackName, request: DeployR
         }
     }
     let loaded = load(store).await?;
-    let (routes, promotion) = (request.routes, request.promotion);
-    let body = release_body(stack.clone(), &objects, BTreeMap::new(), routes.clone(), promotion.clone(), []);
+    let (routes, promotion, upkeep) = (request.routes, request.promotion, request.upkeep);
+    let body =
+        release_body(stack.clone(), &objects, BTreeMap::new(), routes.clone(), promotion.clone(), upkeep.clone(), []);
     problems.extend(against_federation(&loaded, &body));
     if problems.is_empty() {
-        return Ok(Checked { objects, routes, promotion, payloads });
+        return Ok(Checked { objects, routes, promotion, upkeep, payloads });
     }
     Err(ApiError::problems(&format!("stack {stack} cannot be deployed"), problems))
 }

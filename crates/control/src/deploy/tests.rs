@@ -25,6 +25,7 @@ fn release(stack: &str, number: u64, payloads: Vec<String>) -> Release {
         objects: format!("{{\"number\":{number}}}"),
         routes: Vec::new(),
         promotion: Promotion::default(),
+        upkeep: Default::default(),
         images: BTreeMap::new(),
         payloads,
     };

@@ -1,19 +1,21 @@
 //! The `x-waggle:` block: routes and promotion. Docker ignores it; here unknown keys are errors.
 
 use crate::Deviation;
-use crate::compose::File;
+use crate::compose::{File, UpkeepKeys};
 use crate::read::{At, Map};
 use crate::yaml::Value;
 use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::time::Duration;
 use waggle_model::release::{
-    self, AllDown, Check, CheckKind, HttpCheck, OnFailure, Policy, Promotion, Route, Strategy,
+    self, AllDown, Check, CheckKind, Drift, HttpCheck, OnFailure, Policy, Promotion, Prune, Route, Strategy,
 };
 use waggle_model::{ClusterName, DomainName};
 
 /// Longest `ttl` of a route, in seconds.
 const TTL_MAX: u32 = 86_400;
+/// Most earlier versions of a secret or config that can be kept.
+const VERSIONS_KEPT_MAX: i64 = 100;
 
 pub(super) fn read(at: &At<'_>, file: &mut File) {
     let Some(mut map) = at.map() else { return };
@@ -24,7 +26,8 @@ pub(super) fn read(at: &At<'_>, file: &mut File) {
     if let Some(at) = map.take("compat") {
         file.compat.extend(compat(&at));
     }
-    strict(map, &["routes", "promotion", "compat"]);
+    file.upkeep = upkeep(&mut map);
+    strict(map, &["routes", "promotion", "compat", "drift", "versions_kept", "prune"]);
 }
 
 /// Where Docker's behaviour is wanted instead of ours.
@@ -38,6 +41,23 @@ fn compat(at: &At<'_>) -> BTreeSet<Deviation> {
         }
     };
     words.iter().filter_map(switched).flatten().collect()
+}
+
+/// How agents look after the objects.
+fn upkeep(map: &mut Map<'_>) -> UpkeepKeys {
+    let drift = map.take("drift").and_then(|at| match at.string()?.as_str() {
+        "heal" => Some(Drift::Heal),
+        "observe" => Some(Drift::Observe),
+        word => unknown(&at, word, "heal or observe"),
+    });
+    let prune = map.take("prune").and_then(|at| match at.string()?.as_str() {
+        "none" => Some(Prune::None),
+        "objects" => Some(Prune::Objects),
+        "volumes" => Some(Prune::Volumes),
+        word => unknown(&at, word, "none, objects or volumes"),
+    });
+    let versions_kept = map.take("versions_kept").and_then(|at| at.int(0, VERSIONS_KEPT_MAX)).map(|kept| kept as u16);
+    UpkeepKeys { drift, versions_kept, prune }
 }
 
 /// Unlike elsewhere, `x-` keys have no meaning here either.

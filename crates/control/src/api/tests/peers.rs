@@ -131,6 +131,7 @@ fn observed(desired: &Desired) -> Observed {
         attempt: stack.attempt,
         phase: Phase::Converged,
         services: BTreeMap::new(),
+        drift: Vec::new(),
         serving: stack.routes.keys().map(|route| (route.clone(), true)).collect(),
     };
     Observed {

@@ -76,6 +76,7 @@ impl World {
             objects: format!("{{\"test\":\"{text}\"}}"),
             routes: vec![route],
             promotion,
+            upkeep: Default::default(),
             images: BTreeMap::new(),
             payloads: Vec::new(),
         };
@@ -121,7 +122,10 @@ impl World {
                 };
                 let serving = stack.routes.keys().map(|route| (route.clone(), phase == Phase::Converged)).collect();
                 let (release, attempt) = (Some(stack.release), stack.attempt);
-                (name.clone(), ObservedStack { release, attempt, phase, services: BTreeMap::new(), serving })
+                (
+                    name.clone(),
+                    ObservedStack { release, attempt, phase, services: BTreeMap::new(), serving, drift: Vec::new() },
+                )
             });
             let swarm =
                 Swarm { id: "s".into(), managers: 1, managers_reachable: 1, nodes_ready: 1, ..Swarm::default() };

@@ -116,7 +116,7 @@ impl Service {
                     pending.retain(|_, waiting| !waiting.is_closed());
                     pending.insert(question, ask.reply);
                     let (images, traceparent) = (ask.images, ask.traceparent);
-                    control_message::Kind::Resolve(Resolve { id: question, images, traceparent })
+                    control_message::Kind::Resolve(Resolve { id: question, images, traceparent, logins: Vec::new() })
                 }
                 _ = alive.tick() => {
                     if let Err(over) = admit(&*self.store, &identity, since).await {
@@ -160,7 +160,7 @@ impl Service {
                 desired.cluster
             )));
         }
-        Ok(DesiredState { document: Some(stored.to_wire()), payloads })
+        Ok(DesiredState { document: Some(stored.to_wire()), payloads, logins: Vec::new() })
     }
 }
 
@@ -199,6 +199,8 @@ async fn hear(
                 }
                 attached.alive();
             }
+            // No question is asked yet.
+            Some(agent_message::Kind::Answer(_)) => attached.alive(),
             Some(agent_message::Kind::Alive(_)) => attached.alive(),
             Some(agent_message::Kind::Hello(_)) | None => {
                 return Status::invalid_argument("hello is said once, and every message says something");

@@ -119,7 +119,10 @@ impl Fleet {
         let stacks = wanted.stacks.iter().map(|(name, stack)| {
             let (services, serving) = (BTreeMap::new(), BTreeMap::new());
             let (release, attempt) = (Some(stack.release), stack.attempt);
-            (name.clone(), ObservedStack { release, attempt, phase: phase.clone(), services, serving })
+            (
+                name.clone(),
+                ObservedStack { release, attempt, phase: phase.clone(), services, serving, drift: Vec::new() },
+            )
         });
         let swarm = Swarm { managers: 1, managers_reachable: 1, ..Swarm::default() };
         let observed = Observed {
@@ -209,6 +212,7 @@ impl Fleet {
             objects: String::new(),
             routes: self.routes.clone(),
             promotion,
+            upkeep: Default::default(),
             images: BTreeMap::new(),
             payloads: Vec::new(),
         };

@@ -140,6 +140,7 @@ fn request(rendered: Rendered) -> DeployRequest {
         objects: rendered.objects.canonical_json(),
         routes: rendered.routes,
         promotion: rendered.promotion,
+        upkeep: rendered.upkeep,
         payloads: payloads.collect(),
     }
 }
