@@ -3,6 +3,7 @@
 
 pub mod bed;
 pub mod dns_client;
+pub mod engine_stub;
 pub mod http_client;
 pub mod random;
 pub mod shop;

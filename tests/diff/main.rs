@@ -1,0 +1,152 @@
+//! The `stack` crate against the real `docker` command: what it sends to an Engine on `stack deploy`, what it prints on
+//! `stack config`, and what it refuses.
+//!
+//! Inputs are a corpus of files written by hand, and files generated from seeds: `WAGGLE_SEEDS=n` runs that many,
+//! `WAGGLE_SEED=n` runs one. With every deviation switched off there must be no difference at all; with them on, the cases
+//! of the corpus that name one must show it, and no other case may.
+//!
+//! A machine without the command cannot run these tests, and they fail there.
+
+mod case;
+mod compare;
+mod corpus;
+mod docker;
+mod generate;
+mod grammar;
+mod known;
+mod ours;
+mod run;
+mod told;
+mod tree;
+
+use anyhow::{Result, ensure};
+use compare::Difference;
+use docker::API_VERSIONS;
+use generate::{Generated, generate};
+use std::collections::{BTreeMap, BTreeSet};
+use waggle_stack::Deviation;
+
+/// Seeds of a normal run: every key several times, in about a minute on two cores.
+const SEEDS: u64 = 1200;
+/// Checks spent on making one failing case smaller.
+const SHRINK_CHECKS_MAX: usize = 400;
+/// Places named for one cause.
+const PLACES_MAX: usize = 20;
+/// Failing cases that are made smaller and printed, one per cause.
+const PRINTED_MAX: usize = 40;
+
+#[test]
+fn the_corpus_gives_what_docker_gives() -> Result<()> {
+    docker::version()?;
+    let entries = corpus::entries()?;
+    let found = run::side_by_side(entries.len(), |docker, at| {
+        let entry = &entries[at];
+        docker.set_out(&entry.case)?;
+        let mut found = Vec::new();
+        for api_version in API_VERSIONS {
+            let theirs = docker.told(&entry.case, api_version)?;
+            if theirs.deploy.is_err() != entry.refused {
+                found.push(Difference::expected(entry.refused, &theirs));
+            }
+            let ours = ours::told(&entry.case, &docker.workdir(), &docker.home(), &Deviation::ALL)?;
+            found.extend(compare::differences(&theirs, &ours));
+        }
+        Ok(found)
+    })?;
+    let mut table = BTreeMap::new();
+    for (at, differences) in found {
+        for difference in differences {
+            let entry = &entries[at];
+            table.entry(difference.cause.clone()).or_insert_with(Vec::new).push((entry.name.clone(), difference));
+        }
+    }
+    report(&table)
+}
+
+#[test]
+fn generated_files_give_what_docker_gives() -> Result<()> {
+    docker::version()?;
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let one = number("WAGGLE_SEED");
+    let seeds: Vec<u64> = match one {
+        Some(seed) => vec![seed],
+        None => (0..number("WAGGLE_SEEDS").unwrap_or(SEEDS)).collect(),
+    };
+    let hit: BTreeSet<&str> = seeds.iter().flat_map(|seed| generate(*seed).hit).collect();
+    let missed: Vec<&str> = grammar::KEYS.iter().map(|key| key.path).filter(|path| !hit.contains(path)).collect();
+    ensure!(one.is_some() || missed.is_empty(), "no seed has these keys: {missed:?}");
+
+    let found = run::side_by_side(seeds.len(), |docker, at| check(docker, &generate(seeds[at]), seeds[at]))?;
+    let mut table = BTreeMap::new();
+    for (at, differences) in &found {
+        for difference in differences {
+            let seeds_of = table.entry(difference.cause.clone()).or_insert_with(Vec::new);
+            seeds_of.push((format!("seed {}", seeds[*at]), difference.clone()));
+        }
+    }
+    println!(
+        "{} generated cases, {} with a difference",
+        seeds.len(),
+        found.iter().filter(|(_, d)| !d.is_empty()).count()
+    );
+    let unknown: Vec<(&String, &Vec<(String, Difference)>)> =
+        table.iter().filter(|(cause, _)| !known::is(cause)).take(PRINTED_MAX).collect();
+    let smallest = run::side_by_side(unknown.len(), |docker, at| {
+        let (cause, seeds_of) = unknown[at];
+        let seed = seeds_of[0].0.trim_start_matches("seed ").parse()?;
+        shrink(docker, generate(seed), seed, cause)
+    })?;
+    for (at, (smallest, difference)) in &smallest {
+        println!(
+            "=== {} of {} seeds, e.g. {}\n{}{difference}\n",
+            unknown[*at].1.len(),
+            seeds.len(),
+            unknown[*at].1[0].0,
+            smallest.case().show()
+        );
+    }
+    report(&table)
+}
+
+fn check(docker: &docker::Docker, generated: &Generated, seed: u64) -> Result<Vec<Difference>> {
+    let case = generated.case();
+    docker.set_out(&case)?;
+    let theirs = docker.told(&case, API_VERSIONS[(seed % 2) as usize])?;
+    let ours = ours::told(&case, &docker.workdir(), &docker.home(), &Deviation::ALL)?;
+    Ok(compare::differences(&theirs, &ours))
+}
+
+/// The smallest case found that still has a difference of this cause.
+fn shrink(docker: &docker::Docker, mut case: Generated, seed: u64, cause: &str) -> Result<(Generated, Difference)> {
+    let of = |all: Vec<Difference>| all.into_iter().find(|difference| difference.cause == cause);
+    let Some(mut kept) = of(check(docker, &case, seed)?) else {
+        anyhow::bail!("seed {seed} gives {cause:?} only sometimes");
+    };
+    let mut checks = 0;
+    'smaller: loop {
+        for smaller in case.smaller() {
+            checks += 1;
+            if checks > SHRINK_CHECKS_MAX {
+                return Ok((case, kept));
+            }
+            if let Some(difference) = of(check(docker, &smaller, seed)?) {
+                (case, kept) = (smaller, difference);
+                continue 'smaller;
+            }
+        }
+        return Ok((case, kept));
+    }
+}
+
+/// Prints the causes with their counts; fails for a cause that is not known, and for a known one that was not seen.
+fn report(table: &BTreeMap<String, Vec<(String, Difference)>>) -> Result<()> {
+    for (cause, all) in table {
+        let known = if known::is(cause) { "(known) " } else { "" };
+        let places: BTreeSet<&str> = all.iter().map(|(place, _)| place.as_str()).take(PLACES_MAX).collect();
+        let places = places.into_iter().collect::<Vec<_>>().join(", ");
+        println!("{:5}  {known}{cause}\n       in {places}\n{}", all.len(), all[0].1);
+    }
+    let unknown: Vec<&String> = table.keys().filter(|cause| !known::is(cause)).collect();
+    ensure!(unknown.is_empty(), "{} differences from docker: {unknown:#?}", unknown.len());
+    Ok(())
+}
