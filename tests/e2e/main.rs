@@ -8,8 +8,10 @@ mod kills;
 mod outage;
 mod promotion;
 mod quick_start;
+mod stacks;
 mod status;
 mod telemetry;
+mod troubles;
 
 use anyhow::{Result, ensure};
 use std::path::PathBuf;
