@@ -64,7 +64,9 @@ fn outcome(what: &str, docker: Option<&String>, ours: Option<&String>, found: &m
 
 /// A message without quoted words, places and numbers.
 fn general(message: &str) -> String {
-    let line = message.lines().next().unwrap_or_default();
+    let said = message.lines().find(|line| !line.starts_with("Ignoring ") && !line.is_empty());
+    let line = said.unwrap_or_default();
+    let line = line.split_once("daemon: ").map_or(line, |(_, why)| why);
     let line = line.split_once(".yml:").map_or(line, |(_, rest)| rest.split_once(": ").map_or(rest, |(_, text)| text));
     let mut text = String::new();
     let mut quoted = false;

@@ -5,8 +5,10 @@
 //! every external network, secret and config exists, and what was created is found again under its name. Ids are made from
 //! names ([`id_of`]), so that a reader of the bodies can turn them back.
 //!
-//! It does not run anything, and it does not judge what it gets, apart from names that are taken and data that would be
-//! changed: what a manager makes of a spec is not the subject, what a client sends is.
+//! It does not run anything. It refuses what a manager refuses (`rules.rs`), names that are taken, and data that would be
+//! changed.
+
+mod rules;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -149,10 +151,10 @@ fn route(method: &Method, path: &str, query: &str, body: &[u8], recorded: &mut R
         ),
         ("GET", ["networks" | "services"]) => (StatusCode::OK, json!([])),
         ("GET", ["networks", name]) => (StatusCode::OK, network(name)),
-        ("POST", ["networks", "create"]) => create(&mut recorded.networks, body),
-        ("POST", ["services", "create"]) => create(&mut recorded.services, body),
-        (_, ["secrets", rest @ ..]) => payload(method, rest, query, body, &mut recorded.secrets),
-        (_, ["configs", rest @ ..]) => payload(method, rest, query, body, &mut recorded.configs),
+        ("POST", ["networks", "create"]) => create(recorded, Kind::Network, body),
+        ("POST", ["services", "create"]) => create(recorded, Kind::Service, body),
+        (_, ["secrets", rest @ ..]) => payload(method, rest, query, body, recorded, Kind::Secret),
+        (_, ["configs", rest @ ..]) => payload(method, rest, query, body, recorded, Kind::Config),
         _ => refuse(StatusCode::NOT_FOUND, &format!("the stub has no {method} {path}")),
     }
 }
@@ -162,26 +164,57 @@ fn network(name: &str) -> Value {
     json!({ "Name": name, "Id": id_of(name), "Scope": "swarm", "Driver": "overlay" })
 }
 
-fn create(created: &mut BTreeMap<String, Value>, body: &[u8]) -> Answer {
+#[derive(Clone, Copy)]
+enum Kind {
+    Network,
+    Secret,
+    Config,
+    Service,
+}
+
+impl Recorded {
+    fn of(&mut self, kind: Kind) -> &mut BTreeMap<String, Value> {
+        match kind {
+            Kind::Network => &mut self.networks,
+            Kind::Secret => &mut self.secrets,
+            Kind::Config => &mut self.configs,
+            Kind::Service => &mut self.services,
+        }
+    }
+}
+
+fn create(recorded: &mut Recorded, kind: Kind, body: &[u8]) -> Answer {
     let body: Value = match serde_json::from_slice(body) {
         Ok(body) => body,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
     };
+    let judged = match kind {
+        Kind::Network => rules::network(&body),
+        Kind::Secret => rules::secret(&body),
+        Kind::Config => rules::config(&body),
+        Kind::Service => rules::service(&body, recorded),
+    };
+    if let Err(why) = judged {
+        return refuse(StatusCode::BAD_REQUEST, &why);
+    }
     let name = body["Name"].as_str().unwrap_or_default().to_owned();
     let answer = json!({ "ID": id_of(&name), "Id": id_of(&name) });
-    match created.insert(name.clone(), body) {
+    match recorded.of(kind).insert(name.clone(), body) {
         None => (StatusCode::CREATED, answer),
         Some(_) => refuse(StatusCode::CONFLICT, &format!("{name} exists already")),
     }
 }
 
 /// Secrets and configs.
-fn payload(method: &Method, rest: &[&str], query: &str, body: &[u8], created: &mut BTreeMap<String, Value>) -> Answer {
+fn payload(method: &Method, rest: &[&str], query: &str, body: &[u8], recorded: &mut Recorded, kind: Kind) -> Answer {
+    if let ("POST", ["create"]) = (method.as_str(), rest) {
+        return create(recorded, kind, body);
+    }
+    let created = recorded.of(kind);
     match (method.as_str(), rest) {
         ("GET", []) => {
             (StatusCode::OK, names_asked_for(query).iter().map(|name| found(name, created.get(name))).collect())
         }
-        ("POST", ["create"]) => create(created, body),
         ("GET", [name]) => match created.get(*name) {
             Some(body) => (StatusCode::OK, found(name, Some(body))),
             None => refuse(StatusCode::NOT_FOUND, &format!("{name} not found")),
