@@ -55,13 +55,15 @@ impl Planner<'_> {
         doubt
     }
 
-    /// Everything is good: it must stay so for the monitor time.
+    /// Everything is good: what nameservers see must stay so for the monitor time. Tasks have: the agent says converged
+    /// only after it watched them as long, so where nobody probes there is nothing more to watch.
     fn watch(&mut self, name: &ClusterName) -> Why {
         let now = self.now;
         self.change(name, |cluster| _ = cluster.progress.good.get_or_insert(now));
         let Some(cluster) = self.next.clusters.get(name) else { return Why::Nothing };
         let good = now.since(cluster.progress.good.unwrap_or(now));
-        if let Some(left) = self.next.promotion.monitor.checked_sub(good).filter(|left| !left.is_zero()) {
+        let left = self.next.promotion.monitor.checked_sub(good).filter(|left| !left.is_zero());
+        if let Some(left) = left.filter(|_| self.is_probed(name)) {
             return Why::Monitor { left_ms: left.as_millis() as u64 };
         }
         let stays = cluster.progress.in_place || self.facts.clusters[name].drained.is_some() || !self.is_pooled(name);
@@ -69,15 +71,24 @@ impl Planner<'_> {
         Why::Nothing
     }
 
+    /// Routes of the release that nameservers probe the cluster for.
+    fn probed<'b>(&'b self, name: &'b ClusterName) -> impl Iterator<Item = &'b DomainName> {
+        let wanted = |route: &DomainName| self.facts.routes.iter().any(|wanted| wanted.name == *route);
+        self.pools_of(name).filter(move |(route, routed)| routed.checked && wanted(route)).map(|(route, _)| route)
+    }
+
+    fn is_probed(&self, name: &ClusterName) -> bool {
+        let drained = self.facts.clusters[name].drained.is_some();
+        !drained && !self.facts.nameservers.is_empty() && self.probed(name).next().is_some()
+    }
+
     /// What nameservers see through the public address that speaks against the cluster. A drained endpoint is probed too.
     /// Statuses from before `since` prove nothing.
     fn doubt(&self, name: &ClusterName, since: Timestamp) -> Option<Why> {
-        if self.facts.nameservers.is_empty() || self.facts.clusters[name].drained.is_some() {
+        if !self.is_probed(name) {
             return None;
         }
-        let wanted = |route: &DomainName| self.facts.routes.iter().any(|wanted| wanted.name == *route);
-        let checked = self.pools_of(name).filter(|(route, routed)| routed.checked && wanted(route));
-        for (route, _) in checked {
+        for route in self.probed(name) {
             if !self.facts.nameservers.values().any(|nameserver| nameserver.connected) {
                 return Some(Why::NoNameserver);
             }
