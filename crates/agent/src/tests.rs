@@ -44,7 +44,7 @@ fn desired(nameserver: &Nameserver) -> DesiredState {
     spec.task_template.container_spec.secrets = vec![SecretReference { name: "shop_key".into(), ..Default::default() }];
     spec.mode = Mode { replicated: Some(Replicated { replicas: Some(2) }), ..Mode::default() };
     let sha256 = hex(&digest(SECRET));
-    let secret = PayloadSpec { name: "shop_key".into(), labels: own.into() };
+    let secret = PayloadSpec { name: "shop_key".into(), labels: own.into(), ..PayloadSpec::default() };
     let objects = Objects {
         secrets: [("shop_key".into(), Payload::Managed { sha256: sha256.clone(), spec: secret })].into(),
         services: [("web".into(), spec)].into(),

@@ -42,8 +42,9 @@ pub(crate) struct Service {
     pub stdin_open: Option<Spot<bool>>,
     pub cap_add: Vec<String>,
     pub cap_drop: Vec<String>,
-    pub dns: Vec<String>,
-    pub dns_search: Vec<String>,
+    /// `None`: not written, which the Engine tells from an empty list.
+    pub dns: Option<Vec<String>>,
+    pub dns_search: Option<Vec<String>>,
     /// `host:address`.
     pub extra_hosts: Vec<Spot<String>>,
     pub sysctls: BTreeMap<String, String>,
@@ -209,7 +210,8 @@ pub(crate) struct Network {
     pub name: Option<String>,
     pub external: bool,
     pub driver: Option<String>,
-    pub driver_opts: BTreeMap<String, String>,
+    /// `None`: not written, which the Engine tells from an empty mapping.
+    pub driver_opts: Option<BTreeMap<String, String>>,
     pub attachable: bool,
     pub internal: bool,
     pub labels: BTreeMap<String, String>,
@@ -222,7 +224,8 @@ pub(crate) struct Volume {
     pub name: Option<String>,
     pub external: bool,
     pub driver: Option<String>,
-    pub driver_opts: BTreeMap<String, String>,
+    /// `None`: not written, which the Engine tells from an empty mapping.
+    pub driver_opts: Option<BTreeMap<String, String>>,
     pub labels: BTreeMap<String, String>,
     /// `x-cluster-spec` was written.
     pub cluster: bool,

@@ -3,9 +3,9 @@
 
 mod deploy;
 mod mounts;
+mod references;
 mod service;
 mod top;
-mod unsupported;
 
 use crate::compose::File;
 use crate::objects::{Objects, scoped};
@@ -38,7 +38,6 @@ pub(crate) fn convert(input: &Input<'_>, file: File, report: &Report<'_>) -> Opt
         services: converter.services(),
     };
     converter.check_ports();
-    converter.refuse_unsupported();
     converter.warn_unused();
     let routes = converter.routes();
     let promotion = file.promotion.clone().unwrap_or_default();
@@ -100,6 +99,11 @@ impl Converter<'_> {
             }
         }
         for (key, volume) in &self.file.volumes {
+            if volume.value.cluster {
+                let message =
+                    format!("x-cluster-spec of volume {key} is ignored: a stack does not create cluster volumes");
+                self.report.warn(&volume.at, message);
+            }
             let used = services().flat_map(|service| &service.volumes).any(|mount| mount.value.source == *key);
             if !used {
                 self.report.warn(&volume.at, format!("volume {key} is not used by any service"));

@@ -338,7 +338,7 @@ fn remove_service(service: &CurrentService) -> Action {
 }
 
 /// Ports taken in the routing mesh.
-fn published(spec: &ServiceSpec) -> impl Iterator<Item = (u16, String)> {
+fn published(spec: &ServiceSpec) -> impl Iterator<Item = (u32, String)> {
     let in_mesh = |port: &&PortConfig| port.published_port != 0 && port.publish_mode != "host";
     let key = |port: &PortConfig| {
         let protocol = if port.protocol.is_empty() { "tcp" } else { &port.protocol };

@@ -14,6 +14,7 @@ mod compose;
 mod convert;
 mod deviation;
 pub mod diff;
+mod engine_json;
 pub mod image;
 mod interpolate;
 mod load;
@@ -29,6 +30,7 @@ pub mod yaml;
 mod tests;
 
 pub use deviation::{Deviation, UnknownDeviation};
+pub use engine_json::{ApiVersion, EngineJsonOptions, engine_json};
 pub use load::SOURCES_MAX;
 pub use objects::{Objects, Pin};
 pub use problem::{PROBLEMS_MAX, Problem};

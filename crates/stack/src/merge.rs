@@ -73,8 +73,8 @@ fn merge_service(base: &mut Service, over: Service, report: &Report<'_>) {
     }
     base.cap_add.extend(over.cap_add);
     base.cap_drop.extend(over.cap_drop);
-    base.dns.extend(over.dns);
-    base.dns_search.extend(over.dns_search);
+    merge_option(&mut base.dns, over.dns, |base, over| base.extend(over));
+    merge_option(&mut base.dns_search, over.dns_search, |base, over| base.extend(over));
     base.extra_hosts.extend(over.extra_hosts);
     merge_logging(&mut base.logging, over.logging);
     merge_option(&mut base.healthcheck, over.healthcheck, |base, over| merge_healthcheck(&mut base.value, over.value));

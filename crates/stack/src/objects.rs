@@ -2,11 +2,13 @@
 //!
 //! Own serde types instead of generated ones: the Engine compares task specs with "present but empty" kept apart from
 //! "absent", and it writes `Healthcheck` where its own description says `HealthCheck`. The same types read what the
-//! Engine returns, so unknown fields are passed over there; [`Objects::from_json`] refuses them.
+//! Engine returns: what they do not know there is kept aside ([`ServiceSpec::unknown`]); [`Objects::from_json`] refuses it.
 
 pub mod service;
+mod unknown;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use service::ServiceSpec;
 use std::collections::{BTreeMap, BTreeSet};
 use waggle_model::StackName;
@@ -45,7 +47,7 @@ pub enum Payload {
     },
 }
 
-/// Body of `POST /networks/create`.
+/// Body of `POST /networks/create`; Go writes zero values of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct NetworkSpec {
@@ -53,24 +55,23 @@ pub struct NetworkSpec {
     /// Refuse a second network of the name (engines before API 1.44 allow it).
     pub check_duplicate: bool,
     pub driver: String,
-    #[serde(rename = "IPAM", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "IPAM")]
     pub ipam: Option<Ipam>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub internal: bool,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub attachable: bool,
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub options: BTreeMap<String, String>,
+    /// `None`: not written in the file.
+    pub options: Option<BTreeMap<String, String>>,
     pub labels: Labels,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Ipam {
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub driver: String,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub config: Vec<IpamConfig>,
+    /// Nothing in a Compose file sets it.
+    pub options: Option<BTreeMap<String, String>>,
+    /// `None` rather than empty.
+    pub config: Option<Vec<IpamConfig>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -85,6 +86,12 @@ pub struct IpamConfig {
 pub struct PayloadSpec {
     pub name: String,
     pub labels: Labels,
+    /// Of a secret whose bytes a plugin has; ours are empty then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub driver: Option<service::Driver>,
+    /// What fills in templates in the bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub templating: Option<service::Driver>,
 }
 
 /// A stored text that is not the canonical JSON of [`Objects`].
@@ -123,11 +130,12 @@ impl Objects {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// Reads what [`canonical_json`](Objects::canonical_json) wrote; anything that would not be written again the same
-    /// is refused, so an older agent never drops what a newer control meant.
+    /// Reads what [`canonical_json`](Objects::canonical_json) wrote, in this version or an older one; anything that would
+    /// not be written again is refused, so an older agent never drops what a newer control meant.
     pub fn from_json(text: &str) -> Result<Objects, ParseError> {
-        let objects: Objects = serde_json::from_str(text)?;
-        if objects.canonical_json() == text { Ok(objects) } else { Err(ParseError::Unknown) }
+        let given: Value = serde_json::from_str(text)?;
+        let objects = Objects::deserialize(&given)?;
+        if unknown::is_kept(&given, &serde_json::to_value(&objects)?) { Ok(objects) } else { Err(ParseError::Unknown) }
     }
 
     /// Images as written in the file.
@@ -176,7 +184,7 @@ impl Payload {
 
 /// As the Docker client does: unknown platforms (attestations) are left out, `arm` loses its architecture because nodes
 /// report variants of it, duplicates go.
-fn placeable(platforms: &[service::Platform]) -> Vec<service::Platform> {
+pub(crate) fn placeable(platforms: &[service::Platform]) -> Vec<service::Platform> {
     let mut kept: Vec<service::Platform> = Vec::new();
     for platform in platforms {
         if platform.os.eq_ignore_ascii_case("unknown") || platform.architecture.eq_ignore_ascii_case("unknown") {

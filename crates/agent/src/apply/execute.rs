@@ -25,10 +25,8 @@ impl Ids {
     /// `spec` with the ids of what it refers to. Names that are unknown stay for the Engine to refuse.
     fn fill(&self, spec: &ServiceSpec) -> ServiceSpec {
         let mut spec = spec.clone();
-        let container = &mut spec.task_template.container_spec;
         let id = |kind: Kind, name: &str| self.0.get(&(kind, name.to_owned())).cloned().unwrap_or_default();
-        container.secrets.iter_mut().for_each(|secret| secret.id = id(Kind::Secret, &secret.name));
-        container.configs.iter_mut().for_each(|config| config.id = id(Kind::Config, &config.name));
+        spec.fill_ids(|name| id(Kind::Secret, name), |name| id(Kind::Config, name));
         spec
     }
 }

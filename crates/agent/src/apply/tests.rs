@@ -62,7 +62,10 @@ fn objects(spec: ServiceSpec) -> Objects {
         ..NetworkSpec::default()
     };
     let sha256 = hex(&digest(SECRET));
-    let secret = Payload::Managed { sha256, spec: PayloadSpec { name: "shop_key".into(), labels: own("shop") } };
+    let secret = Payload::Managed {
+        sha256,
+        spec: PayloadSpec { name: "shop_key".into(), labels: own("shop"), ..PayloadSpec::default() },
+    };
     Objects {
         networks: [("shop_default".into(), Network::Managed(network))].into(),
         secrets: [("shop_key".into(), secret)].into(),

@@ -1,13 +1,14 @@
 //! `deploy` → mode, update, restart, resources, placement, endpoint.
 
 use super::Converter;
-use super::service::sorted;
 use crate::compose::{Deploy, Service, Update};
 use crate::objects::service::{
     DiscreteResource, Empty, EndpointSpec, GenericResource, Limit, Mode, Placement, PortConfig, Preference, Replicated,
-    ReplicatedJob, Reservation, Resources as EngineResources, RestartPolicy, Spread, UpdateConfig,
+    ReplicatedJob, Reservation, Resources as EngineResources, RestartPolicy, Spread, UpdateConfig, single,
 };
 use crate::read::Spot;
+
+const PORT_MAX: u32 = 65_535;
 
 impl Converter<'_> {
     pub(super) fn mode(&self, service: &Service) -> Mode {
@@ -52,7 +53,7 @@ impl Converter<'_> {
             delay: update.delay.unwrap_or_default(),
             failure_action: update.failure_action.clone().unwrap_or_default(),
             monitor: update.monitor.unwrap_or_default(),
-            max_failure_ratio: update.max_failure_ratio.unwrap_or_default(),
+            max_failure_ratio: single(update.max_failure_ratio.unwrap_or_default()),
             order: update.order.clone().unwrap_or_default(),
         })
     }
@@ -70,12 +71,13 @@ impl Converter<'_> {
         let Spot { value, at } = service.restart.as_ref()?;
         let (word, attempts) = value.split_once(':').map_or((value.as_str(), None), |(word, n)| (word, Some(n)));
         let policy = |condition: &str| RestartPolicy { condition: condition.into(), ..RestartPolicy::default() };
-        match (word, attempts, attempts.and_then(|n| n.parse::<u64>().ok())) {
-            ("" | "no", None, _) => None,
-            ("always" | "unless-stopped", None, _) => Some(policy("any")),
-            // Docker sends the count even when none was written.
-            ("on-failure", None, _) => Some(RestartPolicy { max_attempts: Some(0), ..policy("on-failure") }),
-            ("on-failure", Some(_), Some(n)) => Some(RestartPolicy { max_attempts: Some(n), ..policy("on-failure") }),
+        // Docker sends the count even when none was written, and reads one that it ignores.
+        let attempts = attempts.filter(|n| !n.is_empty()).map_or(Ok(0), str::parse::<u64>);
+        match (word, attempts) {
+            ("", Ok(_)) if value.is_empty() => None,
+            ("no", Ok(_)) => None,
+            ("always" | "unless-stopped", Ok(_)) => Some(policy("any")),
+            ("on-failure", Ok(n)) => Some(RestartPolicy { max_attempts: Some(n), ..policy("on-failure") }),
             _ => {
                 self.report
                     .error(at, format!("restart {value:?} is none of no, always, unless-stopped, on-failure[:N]"));
@@ -110,7 +112,7 @@ impl Converter<'_> {
     }
 
     pub(super) fn endpoint(&self, service: &Service) -> EndpointSpec {
-        let mode = service.deploy.endpoint_mode.clone().unwrap_or_default();
+        let mode = service.deploy.endpoint_mode.as_deref().unwrap_or_default().to_lowercase();
         if let ("dnsrr", Some(port)) = (mode.as_str(), service.ports.iter().find(|port| port.value.mode != "host")) {
             let help = "use endpoint_mode: vip, or mode: host for the port";
             self.report.error_help(&port.at, "endpoint_mode dnsrr cannot publish ports in mode ingress", help);
@@ -118,11 +120,34 @@ impl Converter<'_> {
         let port = |port: &Spot<crate::compose::Port>| PortConfig {
             name: String::new(),
             protocol: port.value.protocol.clone(),
-            target_port: u16::try_from(port.value.target).unwrap_or_default(),
-            published_port: u16::try_from(port.value.published).unwrap_or_default(),
+            target_port: port.value.target,
+            published_port: port.value.published,
             publish_mode: port.value.mode.clone(),
         };
-        EndpointSpec { mode, ports: sorted(service.ports.iter().map(port).collect()) }
+        self.check_port_numbers(service);
+        let mut ports: Vec<PortConfig> = service.ports.iter().map(port).collect();
+        // Stable, as in docker for as many ports as people write.
+        ports.sort_by_key(|port| port.published_port);
+        EndpointSpec { mode, ports }
+    }
+}
+
+impl Converter<'_> {
+    fn check_port_numbers(&self, service: &Service) {
+        for Spot { value: port, at } in &service.ports {
+            if !(1..=PORT_MAX).contains(&port.target) {
+                self.report.error(at, format!("target port {} is not between 1 and {PORT_MAX}", port.target));
+            }
+            if port.published > PORT_MAX {
+                self.report.error(at, format!("published port {} is greater than {PORT_MAX}", port.published));
+            }
+            if !matches!(port.protocol.as_str(), "" | "tcp" | "udp" | "sctp") {
+                self.report.error(at, format!("protocol {:?} is none of tcp, udp, sctp", port.protocol));
+            }
+            if !matches!(port.mode.as_str(), "" | "ingress" | "host") {
+                self.report.error(at, format!("port mode {:?} is none of ingress, host", port.mode));
+            }
+        }
     }
 }
 

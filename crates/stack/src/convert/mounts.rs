@@ -1,11 +1,17 @@
 //! Volumes of a service → mounts. Bind sources must be absolute: a path relative to the caller's directory or home
-//! means nothing in another cluster.
+//! means nothing in another cluster ([`Deviation::D5`]).
 
 use super::Converter;
+use crate::Deviation;
 use crate::compose::{Mount, MountKind, Service};
-use crate::objects::service::{BindOptions, Driver, Mount as EngineMount, TmpfsOptions, VolumeOptions};
+use crate::objects::service::{
+    BindOptions, Driver, Empty, ImageOptions, Mount as EngineMount, TmpfsOptions, VolumeOptions,
+};
 use crate::problem::Place;
 use crate::read::Spot;
+
+/// Source of a cluster mount that names a group of volumes instead of one.
+const GROUP: &str = "group:";
 
 impl Converter<'_> {
     pub(super) fn mounts(&self, service: &Service) -> Vec<EngineMount> {
@@ -14,85 +20,131 @@ impl Converter<'_> {
 
     fn mount(&self, mount: &Mount, at: &Place) -> Option<EngineMount> {
         self.check_options(mount, at);
-        let kind = match mount.kind {
-            MountKind::Volume => "volume",
-            MountKind::Bind => "bind",
-            MountKind::Tmpfs => "tmpfs",
-            MountKind::Npipe => "npipe",
-            MountKind::Image => "image",
-            MountKind::Cluster => "cluster",
-        };
+        self.check_source(mount, at);
         let base = EngineMount {
-            kind: kind.into(),
+            kind: word(mount.kind).into(),
             source: mount.source.clone(),
             target: mount.target.clone(),
             read_only: mount.read_only,
             consistency: mount.consistency.clone().unwrap_or_default(),
             ..EngineMount::default()
         };
+        let bind_options = mount.bind.clone().map(|propagation| BindOptions { propagation });
         match mount.kind {
             MountKind::Volume => self.volume(mount, base, at),
-            MountKind::Bind => {
-                self.check_bind(mount, at);
-                let bind_options = mount.bind.clone().map(|propagation| BindOptions { propagation });
-                Some(EngineMount { bind_options, ..base })
-            }
-            MountKind::Npipe | MountKind::Image | MountKind::Cluster => {
-                self.report.error(at, format!("volumes of type {kind} are not supported"));
-                None
-            }
+            MountKind::Bind | MountKind::Npipe => Some(EngineMount { bind_options, ..base }),
             MountKind::Tmpfs => {
-                if !mount.source.is_empty() {
-                    self.report.error(at, "a tmpfs mount has no source");
-                }
                 Some(EngineMount { tmpfs_options: mount.tmpfs.map(|size_bytes| TmpfsOptions { size_bytes }), ..base })
+            }
+            MountKind::Image => {
+                let image_options = mount.image.clone().map(|subpath| ImageOptions { subpath });
+                Some(EngineMount { image_options, ..base })
+            }
+            MountKind::Cluster => {
+                let source = match mount.source.starts_with(GROUP) {
+                    true => mount.source.clone(),
+                    false => self.declared(&mount.source, at)?,
+                };
+                Some(EngineMount { source, cluster_options: Some(Empty::default()), ..base })
             }
         }
     }
 
     fn volume(&self, mount: &Mount, base: EngineMount, at: &Place) -> Option<EngineMount> {
         if mount.source.is_empty() {
-            let options = mount.volume.as_ref();
-            let options = options.map(|own| VolumeOptions { no_copy: own.nocopy, ..VolumeOptions::default() });
-            return Some(EngineMount { volume_options: options, ..base });
+            if mount.volume.is_some() {
+                self.report
+                    .warn(at, "volume options are ignored: docker does not send them for a volume without source");
+            }
+            return Some(base);
         }
-        let Some(Spot { value: volume, .. }) = self.file.volumes.get(&mount.source) else {
-            self.report.error(at, format!("undefined volume {:?}", mount.source));
-            return None;
-        };
-        let mut options =
-            VolumeOptions { no_copy: mount.volume.as_ref().is_some_and(|own| own.nocopy), ..VolumeOptions::default() };
-        if !volume.external {
+        let source = self.declared(&mount.source, at)?;
+        let own = mount.volume.clone().unwrap_or_default();
+        let mut options = VolumeOptions { no_copy: own.nocopy, subpath: own.subpath, ..VolumeOptions::default() };
+        if let Some(volume) = self.file.volumes.get(&mount.source).map(|volume| &volume.value)
+            && !volume.external
+        {
             options.labels = self.stack_labels(&volume.labels);
-            let has_driver = volume.driver.is_some() || !volume.driver_opts.is_empty();
-            options.driver_config = has_driver.then(|| Driver {
+            options.driver_config = (volume.driver.is_some() || volume.driver_opts.is_some()).then(|| Driver {
                 name: volume.driver.clone().unwrap_or_default(),
-                options: volume.driver_opts.clone(),
+                options: volume.driver_opts.clone().unwrap_or_default(),
             });
         }
-        let source = self.name(&mount.source, &volume.name, volume.external);
         Some(EngineMount { source, volume_options: Some(options), ..base })
     }
 
-    fn check_bind(&self, mount: &Mount, at: &Place) {
-        if mount.source.is_empty() {
-            self.report.error(at, "a bind mount needs a source");
-        } else if !mount.source.starts_with('/') {
-            let message = format!("bind source {:?} is relative: it means nothing in another cluster", mount.source);
-            self.report.error_help(at, message, "write an absolute path, or use a config or a named volume");
+    /// Name in the swarm of a top-level volume.
+    fn declared(&self, key: &str, at: &Place) -> Option<String> {
+        let Some(Spot { value: volume, .. }) = self.file.volumes.get(key) else {
+            let help = format!("declare it at the top level: volumes: {{{key}: {{}}}}");
+            self.report.error_help(at, format!("undefined volume {key:?}"), help);
+            return None;
+        };
+        Some(self.name(key, &volume.name, volume.external))
+    }
+
+    fn check_source(&self, mount: &Mount, at: &Place) {
+        let kind = word(mount.kind);
+        match mount.kind {
+            MountKind::Tmpfs if !mount.source.is_empty() => self.report.error(at, "a tmpfs mount has no source"),
+            MountKind::Volume | MountKind::Tmpfs => {}
+            _ if mount.source.is_empty() => {
+                let article = if kind == "image" { "an" } else { "a" };
+                self.report.error(at, format!("{article} {kind} mount needs a source"));
+            }
+            MountKind::Bind if !self.file.compat.contains(&Deviation::D5) => {
+                if mount.relative || !is_absolute(&mount.source) {
+                    let message =
+                        format!("bind source {:?} is relative: it means nothing in another cluster", mount.source);
+                    let help = "write an absolute path, or use a config or a named volume; \
+                        or `x-waggle: {compat: [D5]}` for docker's behaviour";
+                    self.report.error_help(at, message, help);
+                }
+            }
+            _ => {}
         }
     }
 
+    /// Options of another type are an error to docker, or ignored by it.
     fn check_options(&self, mount: &Mount, at: &Place) {
+        use MountKind::{Bind, Cluster, Image, Npipe, Tmpfs, Volume};
         let given = [
-            (MountKind::Bind, mount.bind.is_some(), "bind"),
-            (MountKind::Volume, mount.volume.is_some(), "volume"),
-            (MountKind::Tmpfs, mount.tmpfs.is_some(), "tmpfs"),
+            ("bind", mount.bind.is_some(), &[Bind, Npipe][..], &[][..]),
+            ("volume", mount.volume.is_some(), &[Volume], &[]),
+            ("tmpfs", mount.tmpfs.is_some(), &[Tmpfs], &[]),
+            ("image", mount.image.is_some(), &[Image], &[Cluster]),
+            ("cluster", mount.cluster, &[Cluster], &[Npipe]),
         ];
-        for (kind, given, name) in given {
-            if given && kind != mount.kind {
-                self.report.error(at, format!("{name} options do not go with this type of mount"));
+        for (name, given, takes, ignores) in given {
+            let kind = word(mount.kind);
+            if !given || takes.contains(&mount.kind) {
+                continue;
+            }
+            if ignores.contains(&mount.kind) {
+                self.report.warn(at, format!("{name} options are ignored for type {kind}"));
+            } else {
+                self.report.error(at, format!("{name} options are incompatible with type {kind}"));
             }
         }
     }
+}
+
+fn word(kind: MountKind) -> &'static str {
+    match kind {
+        MountKind::Volume => "volume",
+        MountKind::Bind => "bind",
+        MountKind::Tmpfs => "tmpfs",
+        MountKind::Npipe => "npipe",
+        MountKind::Image => "image",
+        MountKind::Cluster => "cluster",
+    }
+}
+
+/// On the Engine's machine, Linux or Windows: `/x`, `C:\x`, `C:/x`, `\\host\share`.
+fn is_absolute(path: &str) -> bool {
+    let mut drive = path.chars();
+    let has_drive = drive.next().is_some_and(|letter| letter.is_ascii_alphabetic()) && drive.next() == Some(':');
+    path.starts_with('/')
+        || path.starts_with(r"\\")
+        || (has_drive && drive.next().is_some_and(|c| c == '\\' || c == '/'))
 }

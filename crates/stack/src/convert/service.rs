@@ -1,11 +1,11 @@
 //! One service → `ServiceSpec`.
 
 use super::{Converter, DEFAULT_NETWORK, SERVICE_NAME_BYTES_MAX};
-use crate::compose::{FileObject, FileReference, Healthcheck, Service};
+use crate::compose::{Healthcheck, Service};
 use crate::objects::scoped;
 use crate::objects::service::{
-    Attachment, ConfigReference, ContainerSpec, DnsConfig, Driver, Healthcheck as EngineHealthcheck, PortConfig,
-    Privileges, ReferenceFile, SecretReference, ServiceSpec, TaskSpec, Ulimit,
+    Attachment, ContainerSpec, DnsConfig, Driver, Healthcheck as EngineHealthcheck, Privileges, ServiceSpec, TaskSpec,
+    Ulimit,
 };
 use crate::problem::Place;
 use crate::read::Spot;
@@ -43,12 +43,13 @@ impl Converter<'_> {
                     name: logging.driver.clone().unwrap_or_default(),
                     options: logging.options.clone().unwrap_or_default(),
                 }),
-                force_update: 0,
+                ..TaskSpec::default()
             },
             mode: self.mode(service),
             update_config: self.update_config(service.deploy.update_config.as_ref(), service),
             rollback_config: self.update_config(service.deploy.rollback_config.as_ref(), service),
             endpoint_spec: Some(self.endpoint(service)),
+            unknown: BTreeMap::new(),
         }
     }
 
@@ -67,8 +68,6 @@ impl Converter<'_> {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let on = |switch: &Option<Spot<bool>>| switch.as_ref().is_some_and(|switch| switch.value);
         let (capability_add, capability_drop) = capabilities(&service.cap_add, &service.cap_drop);
-        let secrets = self.references("secret", &service.secrets, &self.file.secrets);
-        let configs = self.references("config", &service.configs, &self.file.configs);
         ContainerSpec {
             image,
             labels: self.stack_labels(&service.labels),
@@ -78,7 +77,7 @@ impl Converter<'_> {
             env: environment(&service.environment),
             dir: text(&service.working_dir),
             user: text(&service.user),
-            privileges: Some(Privileges::default()),
+            privileges: Some(Privileges { credential_spec: self.credential_spec(service), ..Privileges::default() }),
             init: service.init.as_ref().map(|init| init.value),
             stop_signal: text(&service.stop_signal),
             tty: on(&service.tty),
@@ -87,21 +86,27 @@ impl Converter<'_> {
             mounts: self.mounts(service),
             stop_grace_period: service.stop_grace_period,
             healthcheck: service.healthcheck.as_ref().map(|check| self.healthcheck(check)),
-            hosts: service.extra_hosts.iter().map(host).collect(),
+            hosts: service.extra_hosts.iter().filter_map(host).collect(),
             dns_config: dns(service),
-            secrets: secrets
-                .into_iter()
-                .map(|(name, file)| SecretReference { file, id: String::new(), name })
-                .collect(),
-            configs: configs
-                .into_iter()
-                .map(|(name, file)| ConfigReference { file, id: String::new(), name })
-                .collect(),
+            secrets: self.secret_references(service),
+            configs: self.config_references(service),
+            isolation: service.isolation.as_ref().map(|isolation| isolation.value.clone()).unwrap_or_default(),
             sysctls: service.sysctls.clone(),
             capability_add,
             capability_drop,
             ulimits: ulimits(&service.ulimits),
+            oom_score_adj: self.oom_score_adj(service),
         }
+    }
+
+    /// The schema has the key and docker drops it (docker/cli `cli/compose/types` names no key for the field). Sent, an
+    /// Engine before API 1.46 would drop it too, and would never be as wanted.
+    fn oom_score_adj(&self, service: &Service) -> i64 {
+        let Spot { value, at } = &service.oom_score_adj;
+        if *value != 0 {
+            self.report.warn(at, "oom_score_adj is ignored: docker stack deploy does not send it");
+        }
+        0
     }
 
     fn healthcheck(&self, check: &Spot<Healthcheck>) -> EngineHealthcheck {
@@ -111,9 +116,12 @@ impl Converter<'_> {
         if disabled && !test.is_empty() {
             self.report.error(at, "test and disable cannot be set at the same time");
         }
-        for (what, nanos) in
-            [("interval", check.interval), ("timeout", check.timeout), ("start_period", check.start_period)]
-        {
+        for (what, nanos) in [
+            ("interval", check.interval),
+            ("timeout", check.timeout),
+            ("start_period", check.start_period),
+            ("start_interval", check.start_interval),
+        ] {
             if nanos.is_some_and(|nanos| nanos != 0 && nanos < 1_000_000) {
                 self.report.error(at, format!("healthcheck {what} must be at least 1ms"));
             }
@@ -126,6 +134,7 @@ impl Converter<'_> {
             interval: check.interval.unwrap_or_default(),
             timeout: check.timeout.unwrap_or_default(),
             start_period: check.start_period.unwrap_or_default(),
+            start_interval: check.start_interval.unwrap_or_default(),
             retries: check.retries.unwrap_or_default(),
         }
     }
@@ -145,7 +154,7 @@ impl Converter<'_> {
                 }
             };
             let mut aliases = value.aliases.clone();
-            if !matches!(target.as_str(), "default" | "bridge" | "host" | "none") {
+            if is_user_defined(&target) {
                 aliases.push(key.to_owned());
             }
             attachments.push(Attachment { target, aliases, driver_opts: value.driver_opts.clone() });
@@ -153,51 +162,26 @@ impl Converter<'_> {
         attachments.sort_by(|a, b| a.target.cmp(&b.target));
         attachments
     }
+}
 
-    /// Name in the swarm and file in the container, sorted by name.
-    fn references(
-        &self,
-        what: &str,
-        references: &[Spot<FileReference>],
-        objects: &BTreeMap<String, Spot<FileObject>>,
-    ) -> Vec<(String, ReferenceFile)> {
-        let mut found = Vec::new();
-        let mut targets = BTreeSet::new();
-        for Spot { value: reference, at } in references {
-            let source = &reference.source;
-            let Some(Spot { value: object, .. }) = objects.get(source) else {
-                self.report.error(at, format!("undefined {what} {source:?}"));
-                continue;
-            };
-            let target = reference.target.as_ref().unwrap_or(source);
-            if !targets.insert(target) {
-                self.report.error(at, format!("two {what}s have the target {target}"));
-            }
-            let file = ReferenceFile {
-                name: target.clone(),
-                uid: reference.uid.clone().unwrap_or_else(|| "0".into()),
-                gid: reference.gid.clone().unwrap_or_else(|| "0".into()),
-                mode: reference.mode.unwrap_or(0o444),
-            };
-            found.push((self.name(source, &object.name, object.external), file));
-        }
-        found.sort_by(|(a, x), (b, y)| (a, &x.name).cmp(&(b, &y.name)));
-        found
-    }
+/// Networks that Docker comes with take no aliases.
+fn is_user_defined(network: &str) -> bool {
+    !matches!(network, "default" | "bridge" | "host" | "none") && !network.starts_with("container:")
 }
 
 fn dns(service: &Service) -> Option<DnsConfig> {
-    if service.dns.is_empty() && service.dns_search.is_empty() {
+    if service.dns.is_none() && service.dns_search.is_none() {
         return None;
     }
-    Some(DnsConfig { nameservers: service.dns.clone(), search: service.dns_search.clone(), options: Vec::new() })
+    let list = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
+    Some(DnsConfig { nameservers: list(&service.dns), search: list(&service.dns_search), options: Vec::new() })
 }
 
-/// `host:address` → `address host`; brackets around an address go.
-fn host(entry: &Spot<String>) -> String {
-    let (host, address) = entry.value.split_once(':').unwrap_or((&entry.value, ""));
+/// `host:address` → `address host`, brackets around an address gone; docker passes over an entry without colon.
+fn host(entry: &Spot<String>) -> Option<String> {
+    let (host, address) = entry.value.split_once(':')?;
     let address = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
-    format!("{address} {host}")
+    Some(format!("{address} {host}"))
 }
 
 fn environment(environment: &BTreeMap<String, Option<String>>) -> Vec<String> {
@@ -214,26 +198,23 @@ fn ulimits(ulimits: &BTreeMap<String, (i64, i64)>) -> Vec<Ulimit> {
     ulimits.iter().map(|(name, (soft, hard))| Ulimit { name: name.clone(), hard: *hard, soft: *soft }).collect()
 }
 
-/// Upper case with `CAP_`, sorted, once each; `ALL` swallows the others; what is added is not dropped.
+/// Upper case with `CAP_`, sorted, once each; `ALL` swallows the others; what is added is not dropped. `RESET` means
+/// something in `docker service update` only.
 fn capabilities(add: &[String], drop: &[String]) -> (Vec<String>, Vec<String>) {
     let normal = |list: &[String]| -> BTreeSet<String> {
         let one = |name: &String| {
-            let name = name.trim().to_ascii_uppercase();
-            if name == "ALL" || name.starts_with("CAP_") { name } else { format!("CAP_{name}") }
+            let name = name.trim().to_uppercase();
+            if matches!(name.as_str(), "ALL" | "RESET") || name.starts_with("CAP_") {
+                name
+            } else {
+                format!("CAP_{name}")
+            }
         };
         let all: BTreeSet<String> = list.iter().map(one).collect();
         if all.contains("ALL") { BTreeSet::from(["ALL".to_owned()]) } else { all }
     };
-    let add = normal(add);
-    let drop = normal(drop).into_iter().filter(|name| !add.contains(name)).collect();
-    (add.into_iter().collect(), drop)
-}
-
-/// By published port, then target, protocol and mode.
-pub(super) fn sorted(mut ports: Vec<PortConfig>) -> Vec<PortConfig> {
-    ports.sort_by(|a, b| {
-        let key = |p: &PortConfig| (p.published_port, p.target_port, p.protocol.clone(), p.publish_mode.clone());
-        key(a).cmp(&key(b))
-    });
-    ports
+    let (mut add, mut drop) = (normal(add), normal(drop));
+    drop.retain(|name| !add.contains(name) && name != "RESET");
+    add.remove("RESET");
+    (add.into_iter().collect(), drop.into_iter().collect())
 }

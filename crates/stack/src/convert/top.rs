@@ -2,6 +2,7 @@
 
 use super::{Converter, DEFAULT_NETWORK, SERVICE_NAME_BYTES_MAX};
 use crate::compose::{self, FileObject};
+use crate::objects::service::Driver;
 use crate::objects::{Ipam, IpamConfig, Network, NetworkSpec, Payload, PayloadSpec};
 use crate::problem::Place;
 use crate::read::Spot;
@@ -43,7 +44,8 @@ impl Converter<'_> {
                 true => Network::External,
                 false => Network::Managed(self.network_spec(name.clone(), network)),
             };
-            if networks.insert(name.clone(), body).is_some() {
+            let twice = networks.insert(name.clone(), body.clone());
+            if twice.is_some_and(|other| other != Network::External || body != Network::External) {
                 self.report.error(at, format!("two networks have the name {name}"));
             }
         }
@@ -58,7 +60,9 @@ impl Converter<'_> {
             driver: network.driver.clone().unwrap_or_else(|| "overlay".into()),
             ipam: has_ipam.then(|| Ipam {
                 driver: network.ipam_driver.clone().unwrap_or_default(),
-                config: network.subnets.iter().map(|subnet| IpamConfig { subnet: subnet.clone() }).collect(),
+                options: None,
+                config: (!network.subnets.is_empty())
+                    .then(|| network.subnets.iter().map(|subnet| IpamConfig { subnet: subnet.clone() }).collect()),
             }),
             internal: network.internal,
             attachable: network.attachable,
@@ -86,9 +90,17 @@ impl Converter<'_> {
                 let sha256 = sha256_hex(&bytes);
                 payloads.insert(sha256.clone(), bytes);
                 let labels = self.stack_labels(&object.labels);
-                Payload::Managed { sha256, spec: PayloadSpec { name: name.clone(), labels } }
+                let driver = |name: &Spot<String>, options| Driver { name: name.value.clone(), options };
+                let spec = PayloadSpec {
+                    name: name.clone(),
+                    labels,
+                    driver: object.driver.as_ref().map(|name| driver(name, object.driver_opts.clone())),
+                    templating: object.template_driver.as_ref().map(|name| driver(name, BTreeMap::new())),
+                };
+                Payload::Managed { sha256, spec }
             };
-            if found.insert(name.clone(), payload).is_some() {
+            let twice = found.insert(name.clone(), payload.clone());
+            if twice.is_some_and(|other| other != Payload::External || payload != Payload::External) {
                 self.report.error(at, format!("two {what}s have the name {name}"));
             }
         }
@@ -96,6 +108,13 @@ impl Converter<'_> {
     }
 
     fn payload_bytes(&self, what: &str, object: &FileObject, bytes_max: usize) -> Option<Vec<u8>> {
+        if let Some(driver) = &object.driver {
+            if let Some(file) = &object.file {
+                let message = format!("{what}: driver {} and file cannot be used together", driver.value);
+                self.report.error_help(&file.at, message, "the driver has the content: remove file");
+            }
+            return Some(Vec::new());
+        }
         let file = object.file.as_ref()?;
         let refuse = |why: String| {
             self.report.error(&file.at, format!("{what} file {}: {why}", file.value));

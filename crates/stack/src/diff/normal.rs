@@ -3,10 +3,11 @@
 
 use super::{Current, CurrentNetwork};
 use crate::labels;
-use crate::objects::NetworkSpec;
 use crate::objects::service::{
-    Limit, Mount, PortConfig, Replicated, Reservation, Resources, RestartPolicy, ServiceSpec, TaskSpec, UpdateConfig,
+    ContainerSpec, Limit, Mount, PortConfig, ReferenceFile, Replicated, Reservation, Resources, RestartPolicy,
+    ServiceSpec, TaskSpec, UpdateConfig, single,
 };
+use crate::objects::{NetworkSpec, placeable};
 
 /// Swarm's defaults, in nanoseconds (moby/swarmkit api/defaults).
 const RESTART_DELAY: i64 = 5_000_000_000;
@@ -52,15 +53,20 @@ fn default(text: &mut String, value: &str) {
     }
 }
 
+fn clear(text: &mut String, default: &str) {
+    if text == default {
+        text.clear();
+    }
+}
+
 fn task(task: &mut TaskSpec) {
     task.force_update = 0;
+    clear(&mut task.runtime, "container");
     let container = &mut task.container_spec;
-    container.privileges = None;
+    references(container);
+    container.privileges.take_if(|privileges| *privileges == Default::default());
     container.env.sort();
-    container.secrets.iter_mut().for_each(|reference| reference.id.clear());
-    container.secrets.sort_by(|a, b| (&a.name, &a.file.name).cmp(&(&b.name, &b.file.name)));
-    container.configs.iter_mut().for_each(|reference| reference.id.clear());
-    container.configs.sort_by(|a, b| (&a.name, &a.file.name).cmp(&(&b.name, &b.file.name)));
+    clear(&mut container.isolation, "default");
     container.dns_config.take_if(|dns| *dns == Default::default());
     container.healthcheck.take_if(|check| *check == Default::default());
     container.ulimits.sort_by(|a, b| a.name.cmp(&b.name));
@@ -70,8 +76,23 @@ fn task(task: &mut TaskSpec) {
     task.resources = Some(plain_resources(task.resources.take().unwrap_or_default()));
     task.restart_policy = Some(fill_restart(task.restart_policy.take().unwrap_or_default()));
     let mut placement = task.placement.take().unwrap_or_default();
+    placement.platforms = placeable(&placement.platforms);
     placement.platforms.sort_by(|a, b| (&a.os, &a.architecture).cmp(&(&b.os, &b.architecture)));
     task.placement = Some(placement);
+}
+
+/// Ids of secrets and configs give way to their names.
+fn references(container: &mut ContainerSpec) {
+    if let Some(spec) = container.privileges.as_mut().and_then(|privileges| privileges.credential_spec.as_mut())
+        && let Some(config) = container.configs.iter().find(|config| !config.id.is_empty() && config.id == spec.config)
+    {
+        spec.config.clone_from(&config.name);
+    }
+    container.secrets.iter_mut().for_each(|reference| reference.id.clear());
+    container.configs.iter_mut().for_each(|reference| reference.id.clear());
+    let file = |file: &Option<ReferenceFile>| file.as_ref().map(|file| file.name.clone());
+    container.secrets.sort_by_key(|reference| (reference.name.clone(), file(&reference.file)));
+    container.configs.sort_by_key(|reference| (reference.name.clone(), file(&reference.file)));
 }
 
 fn plain_resources(mut resources: Resources) -> Resources {
@@ -94,8 +115,7 @@ fn fill_update(update: &mut UpdateConfig) {
     if update.monitor == 0 {
         update.monitor = UPDATE_MONITOR;
     }
-    // The Engine keeps the ratio in single precision.
-    update.max_failure_ratio = f64::from(update.max_failure_ratio as f32);
+    update.max_failure_ratio = single(update.max_failure_ratio);
 }
 
 fn fill_port(port: &mut PortConfig) {
@@ -105,13 +125,9 @@ fn fill_port(port: &mut PortConfig) {
 
 fn fill_mount(mount: &mut Mount) {
     default(&mut mount.kind, "volume");
-    if mount.consistency == "default" {
-        mount.consistency.clear();
-    }
-    if let Some(bind) = &mut mount.bind_options
-        && bind.propagation == "rprivate"
-    {
-        bind.propagation.clear();
+    clear(&mut mount.consistency, "default");
+    if let Some(bind) = &mut mount.bind_options {
+        clear(&mut bind.propagation, "rprivate");
     }
     mount.bind_options.take_if(|bind| *bind == Default::default());
     mount.volume_options.take_if(|volume| *volume == Default::default());
@@ -121,7 +137,7 @@ fn fill_mount(mount: &mut Mount) {
 /// The first field in which an existing network is not what is desired; the Engine cannot change any of them. Options
 /// and subnets that the Engine chose by itself do not count.
 pub(super) fn network_change(spec: &NetworkSpec, existing: &CurrentNetwork) -> Option<&'static str> {
-    let subnets = || spec.ipam.iter().flat_map(|ipam| &ipam.config).map(|config| &config.subnet);
+    let subnets = || spec.ipam.iter().flat_map(|ipam| &ipam.config).flatten().map(|config| &config.subnet);
     let option_differs = |(key, value)| existing.options.get(key) != Some(value);
     let compared = |key: &str| key != labels::NAMESPACE && !labels::is_own(key);
     let label_differs = |(key, value): (&String, &String)| compared(key) && existing.labels.get(key) != Some(value);
@@ -131,7 +147,7 @@ pub(super) fn network_change(spec: &NetworkSpec, existing: &CurrentNetwork) -> O
         Some("internal")
     } else if spec.attachable != existing.attachable {
         Some("attachable")
-    } else if spec.options.iter().any(option_differs) {
+    } else if spec.options.iter().flatten().any(option_differs) {
         Some("driver_opts")
     } else if subnets().any(|subnet| !existing.subnets.contains(subnet)) {
         Some("ipam")

@@ -103,8 +103,8 @@ pub(super) fn read(context: &Context<'_>, at: Place, node: &At<'_>) -> Option<Se
         stdin_open: spot_bool(&mut map, "stdin_open"),
         cap_add: strings(&mut map, "cap_add"),
         cap_drop: strings(&mut map, "cap_drop"),
-        dns: map.take("dns").map(|at| addresses(&at)).unwrap_or_default(),
-        dns_search: string_or_list(&mut map, "dns_search"),
+        dns: map.take("dns").map(|at| addresses(&at)),
+        dns_search: map.take("dns_search").and_then(|at| at.string_or_list()),
         extra_hosts: map.take("extra_hosts").map(|at| extra_hosts(&at)).unwrap_or_default(),
         sysctls: map.labels("sysctls"),
         ulimits: map.take("ulimits").map(|at| ulimits(&at)).unwrap_or_default(),
@@ -138,10 +138,6 @@ pub(super) fn read(context: &Context<'_>, at: Place, node: &At<'_>) -> Option<Se
 
 fn strings(map: &mut Map<'_>, key: &str) -> Vec<String> {
     map.take(key).and_then(|at| at.strings()).unwrap_or_default()
-}
-
-fn string_or_list(map: &mut Map<'_>, key: &str) -> Vec<String> {
-    map.take(key).and_then(|at| at.string_or_list()).unwrap_or_default()
 }
 
 fn addresses(at: &At<'_>) -> Vec<String> {

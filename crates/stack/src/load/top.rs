@@ -50,7 +50,7 @@ pub(super) fn network(at: &At<'_>) -> Option<Network> {
         external,
         name: name(&mut map, inner),
         driver: map.string("driver").filter(|driver| !driver.is_empty()),
-        driver_opts: map.labels("driver_opts"),
+        driver_opts: map.take("driver_opts").and_then(|at| at.labels()),
         attachable: map.bool("attachable").unwrap_or(false),
         internal: map.bool("internal").unwrap_or(false),
         labels: map.labels("labels"),
@@ -82,7 +82,7 @@ pub(super) fn volume(at: &At<'_>) -> Option<Volume> {
         external,
         name: name(&mut map, inner),
         driver: map.string("driver").filter(|driver| !driver.is_empty()),
-        driver_opts: map.labels("driver_opts"),
+        driver_opts: map.take("driver_opts").and_then(|at| at.labels()),
         labels: map.labels("labels"),
         cluster: map.take("x-cluster-spec").is_some(),
     };

@@ -1,9 +1,13 @@
-//! The Engine API's `ServiceSpec` (moby/moby api/types/swarm), JSON names and omissions as Go writes them.
+//! The Engine API's `ServiceSpec` (moby/moby api/types/swarm at API 1.50), JSON names and omissions as Go writes them.
 //!
-//! `Option` marks what Go has as a pointer: absent and empty differ. Everything else is left out when zero.
+//! `Option` marks what Go has as a pointer: absent and empty differ. A field listed under `sent` is always written, the
+//! others are left out when zero. Fields that `docker stack deploy` cannot set (groups, seccomp, plugins, …) are not
+//! here; when an Engine answers with one, [`ServiceSpec::unknown`] has it, so that it counts as a difference.
 
 use super::Labels;
-use serde::{Deserialize, Deserializer, Serialize};
+use super::unknown::unknown_fields;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// `null` reads as the default: Go writes nil maps and lists so.
@@ -15,11 +19,13 @@ fn zero<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// A struct in Go's JSON: PascalCase names; fields under `omit` are left out when zero and read from `null`.
+/// A struct in Go's JSON.
 macro_rules! go_struct {
     ($(#[$doc:meta])* $name:ident {
         $($(#[$field_doc:meta])* $field:ident: $type:ty = $json:literal),* $(,)?
-    }) => {
+    } $(sent {
+        $($(#[$sent_doc:meta])* $sent:ident: $sent_type:ty = $sent_json:literal),* $(,)?
+    })?) => {
         $(#[$doc])*
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
         #[serde(default)]
@@ -27,30 +33,60 @@ macro_rules! go_struct {
             $($(#[$field_doc])*
             #[serde(rename = $json, skip_serializing_if = "zero", deserialize_with = "nullable")]
             pub $field: $type,)*
+            $($($(#[$sent_doc])*
+            #[serde(rename = $sent_json, deserialize_with = "nullable")]
+            pub $sent: $sent_type,)*)?
         }
     };
 }
 
-go_struct!(
-    /// Body of `POST /services/create` and `/services/{id}/update`.
-    ServiceSpec {
-        name: String = "Name",
-        labels: Labels = "Labels",
-        task_template: TaskSpec = "TaskTemplate",
-        mode: Mode = "Mode",
-        update_config: Option<UpdateConfig> = "UpdateConfig",
-        rollback_config: Option<UpdateConfig> = "RollbackConfig",
-        endpoint_spec: Option<EndpointSpec> = "EndpointSpec",
+/// Body of `POST /services/create` and `/services/{id}/update`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default, remote = "Self")]
+pub struct ServiceSpec {
+    #[serde(skip_serializing_if = "zero")]
+    pub name: String,
+    #[serde(deserialize_with = "nullable")]
+    pub labels: Labels,
+    pub task_template: TaskSpec,
+    pub mode: Mode,
+    #[serde(skip_serializing_if = "zero")]
+    pub update_config: Option<UpdateConfig>,
+    #[serde(skip_serializing_if = "zero")]
+    pub rollback_config: Option<UpdateConfig>,
+    #[serde(skip_serializing_if = "zero")]
+    pub endpoint_spec: Option<EndpointSpec>,
+    /// What an Engine answered and none of these types holds, by path: `TaskTemplate.ContainerSpec.Groups`. Never
+    /// written; empty in what is desired.
+    #[serde(skip)]
+    pub unknown: BTreeMap<String, Value>,
+}
+
+impl Serialize for ServiceSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        ServiceSpec::serialize(self, serializer)
     }
-);
+}
+
+impl<'de> Deserialize<'de> for ServiceSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<ServiceSpec, D::Error> {
+        let given = Value::deserialize(deserializer)?;
+        let spec = ServiceSpec::deserialize(&given).map_err(serde::de::Error::custom)?;
+        let read = serde_json::to_value(&spec).map_err(serde::de::Error::custom)?;
+        Ok(ServiceSpec { unknown: unknown_fields(&given, &read), ..spec })
+    }
+}
 
 go_struct!(TaskSpec {
-    container_spec: ContainerSpec = "ContainerSpec",
     resources: Option<Resources> = "Resources",
     restart_policy: Option<RestartPolicy> = "RestartPolicy",
     placement: Option<Placement> = "Placement",
     networks: Vec<Attachment> = "Networks",
     log_driver: Option<Driver> = "LogDriver",
+    /// Empty or `container`.
+    runtime: String = "Runtime",
+} sent {
+    container_spec: ContainerSpec = "ContainerSpec",
     /// Counter of forced updates; a difference never counts as drift.
     force_update: u64 = "ForceUpdate",
 });
@@ -80,15 +116,33 @@ go_struct!(ContainerSpec {
     dns_config: Option<DnsConfig> = "DNSConfig",
     secrets: Vec<SecretReference> = "Secrets",
     configs: Vec<ConfigReference> = "Configs",
+    isolation: String = "Isolation",
     sysctls: BTreeMap<String, String> = "Sysctls",
     capability_add: Vec<String> = "CapabilityAdd",
     capability_drop: Vec<String> = "CapabilityDrop",
     ulimits: Vec<Ulimit> = "Ulimits",
+    oom_score_adj: i64 = "OomScoreAdj",
 });
 
 go_struct!(
-    /// Always sent, always empty: the Engine tells it apart from an absent one.
-    Privileges {}
+    /// Always sent, mostly empty: the Engine tells it apart from an absent one.
+    Privileges {} sent {
+        credential_spec: Option<CredentialSpec> = "CredentialSpec",
+        /// Nothing in a Compose file sets it.
+        selinux_context: Option<Value> = "SELinuxContext",
+        /// Nothing in a Compose file sets it.
+        no_new_privileges: bool = "NoNewPrivileges",
+    }
+);
+
+go_struct!(
+    /// One of the three is set.
+    CredentialSpec {} sent {
+        /// Id of the config, which a [`ConfigReference`] with `runtime` names too; its name until applied.
+        config: String = "Config",
+        file: String = "File",
+        registry: String = "Registry",
+    }
 );
 
 go_struct!(
@@ -98,6 +152,7 @@ go_struct!(
         interval: i64 = "Interval",
         timeout: i64 = "Timeout",
         start_period: i64 = "StartPeriod",
+        start_interval: i64 = "StartInterval",
         retries: u64 = "Retries",
     }
 );
@@ -108,7 +163,7 @@ go_struct!(DnsConfig {
     options: Vec<String> = "Options",
 });
 
-go_struct!(Ulimit { name: String = "Name", hard: i64 = "Hard", soft: i64 = "Soft" });
+go_struct!(Ulimit {} sent { name: String = "Name", hard: i64 = "Hard", soft: i64 = "Soft" });
 
 go_struct!(Mount {
     kind: String = "Type",
@@ -118,7 +173,9 @@ go_struct!(Mount {
     consistency: String = "Consistency",
     bind_options: Option<BindOptions> = "BindOptions",
     volume_options: Option<VolumeOptions> = "VolumeOptions",
+    image_options: Option<ImageOptions> = "ImageOptions",
     tmpfs_options: Option<TmpfsOptions> = "TmpfsOptions",
+    cluster_options: Option<Empty> = "ClusterOptions",
 });
 
 go_struct!(BindOptions { propagation: String = "Propagation" });
@@ -126,8 +183,11 @@ go_struct!(BindOptions { propagation: String = "Propagation" });
 go_struct!(VolumeOptions {
     no_copy: bool = "NoCopy",
     labels: Labels = "Labels",
+    subpath: String = "Subpath",
     driver_config: Option<Driver> = "DriverConfig",
 });
+
+go_struct!(ImageOptions { subpath: String = "Subpath" });
 
 go_struct!(TmpfsOptions { size_bytes: i64 = "SizeBytes" });
 
@@ -136,21 +196,26 @@ go_struct!(Driver {
     options: BTreeMap<String, String> = "Options",
 });
 
-go_struct!(SecretReference {
-    file: ReferenceFile = "File",
+go_struct!(SecretReference {} sent {
+    file: Option<ReferenceFile> = "File",
     /// Filled in when applied.
     id: String = "SecretID",
     name: String = "SecretName",
 });
 
-go_struct!(ConfigReference {
-    file: ReferenceFile = "File",
-    /// Filled in when applied.
-    id: String = "ConfigID",
-    name: String = "ConfigName",
-});
+go_struct!(
+    /// Either a file or for the runtime, which is how a credential spec is handed over.
+    ConfigReference {
+        file: Option<ReferenceFile> = "File",
+        runtime: Option<Empty> = "Runtime",
+    } sent {
+        /// Filled in when applied.
+        id: String = "ConfigID",
+        name: String = "ConfigName",
+    }
+);
 
-go_struct!(ReferenceFile { name: String = "Name", uid: String = "UID", gid: String = "GID", mode: u32 = "Mode" });
+go_struct!(ReferenceFile {} sent { name: String = "Name", uid: String = "UID", gid: String = "GID", mode: u32 = "Mode" });
 
 go_struct!(Resources {
     limits: Option<Limit> = "Limits",
@@ -188,11 +253,11 @@ go_struct!(Placement {
     platforms: Vec<Platform> = "Platforms",
 });
 
-go_struct!(Preference {
+go_struct!(Preference {} sent {
     spread: Option<Spread> = "Spread",
 });
 
-go_struct!(Spread { descriptor: String = "SpreadDescriptor" });
+go_struct!(Spread {} sent { descriptor: String = "SpreadDescriptor" });
 
 go_struct!(
     #[derive(Eq)]
@@ -224,6 +289,19 @@ go_struct!(ReplicatedJob {
     total_completions: Option<u64> = "TotalCompletions",
 });
 
+/// As Go writes a `float32`: the shortest text that reads back, no fraction when there is none.
+fn float32<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    if value.fract() == 0.0 && value.abs() < 1e15 {
+        return serializer.serialize_i64(*value as i64);
+    }
+    serializer.serialize_f64(single(*value))
+}
+
+/// The number that stands for `value` in single precision: 0.1 stays 0.1.
+pub(crate) fn single(value: f64) -> f64 {
+    (value as f32).to_string().parse().unwrap_or(value)
+}
+
 /// Times in nanoseconds. Parallelism, ratio and order are always sent, as Go does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -236,6 +314,8 @@ pub struct UpdateConfig {
     pub failure_action: String,
     #[serde(skip_serializing_if = "zero")]
     pub monitor: i64,
+    /// Single precision in Go.
+    #[serde(serialize_with = "float32")]
     pub max_failure_ratio: f64,
     pub order: String,
 }
@@ -250,8 +330,8 @@ go_struct!(
     PortConfig {
         name: String = "Name",
         protocol: String = "Protocol",
-        target_port: u16 = "TargetPort",
-        published_port: u16 = "PublishedPort",
+        target_port: u32 = "TargetPort",
+        published_port: u32 = "PublishedPort",
         publish_mode: String = "PublishMode",
     }
 );
@@ -260,6 +340,17 @@ impl ServiceSpec {
     /// Image as written in the file, also after pinning.
     pub fn raw_image(&self) -> &str {
         self.labels.get(crate::labels::IMAGE).map_or(self.task_template.container_spec.image.as_str(), String::as_str)
+    }
+
+    /// Fills in the ids of secrets and configs, given by name.
+    pub fn fill_ids(&mut self, secret: impl Fn(&str) -> String, config: impl Fn(&str) -> String) {
+        let container = &mut self.task_template.container_spec;
+        container.secrets.iter_mut().for_each(|reference| reference.id = secret(&reference.name));
+        container.configs.iter_mut().for_each(|reference| reference.id = config(&reference.name));
+        let spec = container.privileges.as_mut().and_then(|privileges| privileges.credential_spec.as_mut());
+        if let Some(spec) = spec.filter(|spec| !spec.config.is_empty()) {
+            spec.config = config(&spec.config);
+        }
     }
 
     pub fn is_job(&self) -> bool {

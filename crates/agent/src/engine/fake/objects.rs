@@ -66,8 +66,14 @@ impl State {
             driver: spec.driver.clone(),
             internal: spec.internal,
             attachable: spec.attachable,
-            options: spec.options.clone(),
-            subnets: spec.ipam.iter().flat_map(|ipam| &ipam.config).map(|config| config.subnet.clone()).collect(),
+            options: spec.options.clone().unwrap_or_default(),
+            subnets: spec
+                .ipam
+                .iter()
+                .flat_map(|ipam| &ipam.config)
+                .flatten()
+                .map(|config| config.subnet.clone())
+                .collect(),
             labels: spec.labels.clone(),
         };
         self.networks.insert(id.clone(), network);
