@@ -92,17 +92,19 @@ impl Converter<'_> {
                 let article = if kind == "image" { "an" } else { "a" };
                 self.report.error(at, format!("{article} {kind} mount needs a source"));
             }
-            MountKind::Bind if !self.file.compat.contains(&Deviation::D5) => {
-                if mount.relative || !is_absolute(&mount.source) {
-                    let message =
-                        format!("bind source {:?} is relative: it means nothing in another cluster", mount.source);
-                    let help = "write an absolute path, or use a config or a named volume; \
-                        or `x-waggle: {compat: [D5]}` for docker's behaviour";
-                    self.report.error_help(at, message, help);
-                }
-            }
+            MountKind::Bind if mount.relative || !is_absolute(&mount.source) => self.relative(mount, at),
             _ => {}
         }
+    }
+
+    fn relative(&self, mount: &Mount, at: &Place) {
+        if self.file.compat.contains(&Deviation::D5) {
+            return;
+        }
+        let message = format!("bind source {:?} is relative: it means nothing in another cluster", mount.source);
+        let help = "write an absolute path, or use a config or a named volume; \
+            or `x-waggle: {compat: [D5]}` for docker's behaviour";
+        self.report.error_help(at, message, help);
     }
 
     /// Options of another type are an error to docker, or ignored by it.
