@@ -17,9 +17,11 @@ pub use keys::EPOCH;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use waggle_model::desired::Override;
 use waggle_model::fleet_state::Settled;
 use waggle_model::rollout::Rollout;
 use waggle_model::{ClusterName, NameserverName, Timestamp};
+use waggle_stack::Bound;
 use waggle_wire::token::Kind;
 
 /// Stacks of a federation.
@@ -41,6 +43,12 @@ pub struct Stack {
     pub rollout: Option<u64>,
     #[serde(default)]
     pub removing: Option<Removing>,
+    /// Names of secrets and configs, and the bytes they were first given.
+    #[serde(default, skip_serializing_if = "Bound::is_empty")]
+    pub bound: Bound,
+    /// What people changed since the release: cluster → service as in the file.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub overrides: BTreeMap<ClusterName, BTreeMap<String, Override>>,
 }
 
 /// A stack on its way out.

@@ -23,6 +23,7 @@ pub mod objects;
 mod problem;
 mod read;
 pub mod release;
+mod rotate;
 mod scalar;
 pub mod yaml;
 
@@ -35,6 +36,7 @@ pub use load::SOURCES_MAX;
 pub use objects::{Objects, Pin};
 pub use problem::{PROBLEMS_MAX, Problem};
 pub use release::{release_body, release_id};
+pub use rotate::Bound;
 
 use problem::{Place, Report};
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,6 +56,10 @@ pub mod labels {
     pub const MANAGED: &str = "io.waggle.managed";
     /// On secrets and configs: SHA-256 (hex) of their bytes, which the Engine does not give back.
     pub const SHA256: &str = "io.waggle.sha256";
+    /// On secrets and configs: the name that docker would give, which is another than their own once they were rotated.
+    pub const NAME: &str = "io.waggle.name";
+    /// On services: how often a restart of all tasks was asked for.
+    pub const FORCE: &str = "io.waggle.force";
 
     /// Waggle's own labels. A rendered stack has none: [`crate::diff`] adds them to what it writes, and no difference in
     /// them counts, so that a stack that docker deployed is as wanted.

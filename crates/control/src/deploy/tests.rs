@@ -1,9 +1,11 @@
 use super::*;
-use crate::records::{Edit, RELEASES_KEPT, ROLLOUTS_KEPT, RolloutRecord, get, keys, list};
+use crate::records::{Edit, RELEASES_KEPT, ROLLOUTS_KEPT, RolloutRecord, Stack, get, keys, list};
 use crate::store::redb::Redb;
+use waggle_model::desired::Override;
 use waggle_model::fleet::{Cluster, Federation};
 use waggle_model::release::Promotion;
 use waggle_model::rollout::State;
+use waggle_stack::objects::{Payload, PayloadSpec};
 
 async fn store() -> Redb {
     let store = Redb::in_memory().unwrap();
@@ -20,9 +22,10 @@ fn caller() -> Caller {
 }
 
 fn release(stack: &str, number: u64, payloads: Vec<String>) -> Release {
+    let objects = Objects { services: [(format!("s{number}"), Default::default())].into(), ..Objects::default() };
     let body = ReleaseBody {
         stack: stack.parse().unwrap(),
-        objects: format!("{{\"number\":{number}}}"),
+        objects: objects.canonical_json(),
         routes: Vec::new(),
         promotion: Promotion::default(),
         upkeep: Default::default(),
@@ -108,4 +111,55 @@ async fn pruning_moves_the_epoch_so_that_no_deploy_misses_what_it_takes_away() {
     prune::prune(&store, &written.stack).await.unwrap();
     assert!(count().await < before, "something was removed");
     assert_ne!(crate::reconcile::load(&store).await.unwrap().epoch, held);
+}
+
+/// A release of one secret with these bytes.
+fn with_secret(number: u64, hash: &str) -> Release {
+    let spec = PayloadSpec { name: "shop_key".into(), ..PayloadSpec::default() };
+    let secret = Payload::Managed { sha256: hash.to_owned(), spec };
+    let objects = Objects { secrets: [("shop_key".into(), secret)].into(), ..Objects::default() };
+    let release = release("shop", number, vec![]);
+    let body = ReleaseBody { objects: objects.canonical_json(), ..release.body };
+    Release { id: release_id(&body), body, ..release }
+}
+
+#[tokio::test]
+async fn a_changed_secret_gets_another_name_and_keeps_it() {
+    let store = store().await;
+    let stored = async |release: Release| {
+        let written = deploy_one(&store, release).await.unwrap();
+        let release = get::<Release>(&store, &keys::release(&written.release)).await.unwrap().unwrap().value;
+        let objects = Objects::from_json(&release.body.objects).unwrap();
+        (written.release, objects.secrets.keys().cloned().collect::<Vec<_>>())
+    };
+    let (one, two) = ("1".repeat(64), "2".repeat(64));
+    let first = stored(with_secret(1, &one)).await;
+    assert_eq!(first.1, ["shop_key"]);
+    let second = stored(with_secret(2, &two)).await;
+    assert_eq!(second.1, ["shop_key-2222222222"]);
+    assert_eq!(stored(with_secret(3, &one)).await, first, "going back is the same release");
+    assert_eq!(stored(with_secret(4, &two)).await, second);
+}
+
+#[tokio::test]
+async fn a_release_ends_what_was_changed_by_hand_except_replicas_that_it_keeps() {
+    let store = store().await;
+    let written = deploy_one(&store, release("shop", 1, vec![])).await.unwrap();
+    let mut record = get::<Stack>(&store, &keys::stack(&written.stack)).await.unwrap().unwrap().value;
+    let change = |replicas, force| Override { replicas: Some(replicas), force };
+    let services =
+        [("web".to_owned(), change(5, 2)), ("job".to_owned(), change(3, 0)), ("db".to_owned(), change(3, 1))];
+    record.overrides.insert("eu-1".parse().unwrap(), services.into());
+    let mut edit = Edit::new();
+    edit.put(keys::stack(&written.stack), &record).unwrap().touch("").unwrap();
+    edit.commit(&store).await.unwrap();
+    let mut next = release("shop", 2, vec![]);
+    next.body.upkeep.keep_replicas.insert("web".into());
+    deploy_one(&store, next).await.unwrap();
+    let loaded = crate::reconcile::load(&store).await.unwrap();
+    let left = &loaded.state.stacks[&written.stack].overrides[&"eu-1".parse().unwrap()];
+    assert_eq!(
+        *left,
+        [("web".to_owned(), change(5, 2)), ("db".to_owned(), Override { replicas: None, force: 1 })].into()
+    );
 }

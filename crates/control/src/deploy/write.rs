@@ -6,9 +6,13 @@ use crate::reconcile::{Loaded, load};
 use crate::records::{Counter, Edit, RolloutRecord, Stack, get, keys};
 use crate::store::Store;
 use crate::vault::Vault;
-use waggle_model::release::{Release, ReleaseId};
+use std::collections::BTreeMap;
+use waggle_model::desired::Override;
+use waggle_model::fleet_state::StackState;
+use waggle_model::release::{Release, ReleaseBody, ReleaseId};
 use waggle_model::rollout::{Begin, Rollout, State, begin};
-use waggle_model::{StackName, Timestamp};
+use waggle_model::{ClusterName, StackName, Timestamp};
+use waggle_stack::{Bound, Objects, release_id};
 use zeroize::Zeroizing;
 
 const ATTEMPTS_MAX: usize = 16;
@@ -49,15 +53,12 @@ pub(super) async fn payloads(
 }
 
 /// Stores a release whose images are pinned, and its rollout, in one commit, unless it already runs everywhere or is on
-/// its way. An older rollout that is not final is superseded.
-pub async fn release(
-    store: &dyn Store,
-    caller: &Caller,
-    release: Release,
-    now: Timestamp,
-) -> Result<Written, ApiError> {
+/// its way. Its secrets and configs get their names here, which depend on those that the stack had before. An older
+/// rollout that is not final is superseded.
+pub async fn release(store: &dyn Store, caller: &Caller, given: Release, now: Timestamp) -> Result<Written, ApiError> {
     for _ in 0..ATTEMPTS_MAX {
         let loaded = load(store).await?;
+        let Named { release, bound } = named(&loaded, &given)?;
         let problems = against_federation(&loaded, &release.body);
         if !problems.is_empty() {
             return Err(ApiError::problems(&format!("stack {} cannot be deployed", release.body.stack), problems));
@@ -78,13 +79,47 @@ pub async fn release(
         }
         let counter = get::<Counter>(store, &keys::rollout_counter()).await?;
         let id = counter.map_or(0, |counter| counter.value.last) + 1;
-        let edit = edit(&loaded, caller, &release, id, now)?;
+        let edit = edit(&loaded, caller, &release, bound, id, now)?;
         if edit.commit(store).await?.is_some() {
             tracing::info!(stack = %release.body.stack, release = release.id.short(), rollout = id, by = caller.name, "deploy");
             return Ok(written(id, false));
         }
     }
     Err(ApiError::contended())
+}
+
+/// A release as it is stored and sent.
+struct Named {
+    release: Release,
+    bound: Bound,
+}
+
+fn named(loaded: &Loaded, release: &Release) -> Result<Named, ApiError> {
+    let mut bound = loaded.stacks.get(&release.body.stack).map(|stack| stack.bound.clone()).unwrap_or_default();
+    let objects = Objects::from_json(&release.body.objects);
+    let objects = objects.map_err(|error| ApiError::internal(waggle_daemon::tasks::chain(&error)))?;
+    let mut rotated = objects.clone();
+    rotated.rotate(&mut bound);
+    if rotated == objects {
+        return Ok(Named { release: release.clone(), bound });
+    }
+    let body = ReleaseBody { objects: rotated.canonical_json(), ..release.body.clone() };
+    Ok(Named { release: Release { id: release_id(&body), body, ..release.clone() }, bound })
+}
+
+/// What people changed by hand ends with the next release, except numbers of replicas that it keeps. The counter of
+/// restarts stays: services remember it, and it must not begin anew.
+fn overrides_left(stack: &StackState, release: &Release) -> BTreeMap<ClusterName, BTreeMap<String, Override>> {
+    let kept = |service: &String| release.body.upkeep.keep_replicas.contains(service);
+    let of_cluster = |services: &BTreeMap<String, Override>| -> BTreeMap<String, Override> {
+        let left = services.iter().map(|(service, change)| {
+            let replicas = change.replicas.filter(|_| kept(service));
+            (service.clone(), Override { replicas, ..*change })
+        });
+        left.filter(|(_, change)| *change != Override::default()).collect()
+    };
+    let left = stack.overrides.iter().map(|(cluster, services)| (cluster.clone(), of_cluster(services)));
+    left.filter(|(_, services)| !services.is_empty()).collect()
 }
 
 enum Standing {
@@ -108,7 +143,14 @@ fn standing(loaded: &Loaded, release: &Release) -> Standing {
     }
 }
 
-fn edit(loaded: &Loaded, caller: &Caller, release: &Release, id: u64, now: Timestamp) -> Result<Edit, ApiError> {
+fn edit(
+    loaded: &Loaded,
+    caller: &Caller,
+    release: &Release,
+    bound: Bound,
+    id: u64,
+    now: Timestamp,
+) -> Result<Edit, ApiError> {
     let name = &release.body.stack;
     let mut stack = loaded.state.stacks.get(name).cloned().unwrap_or_default();
     stack.settle();
@@ -137,7 +179,9 @@ fn edit(loaded: &Loaded, caller: &Caller, release: &Release, id: u64, now: Times
     }
     let (author, traceparent) = (caller.name.clone(), caller.traceparent.clone());
     edit.put(keys::rollout(id), &RolloutRecord { rollout, author, traceparent, notes: Vec::new() })?;
-    edit.put(keys::stack(name), &Stack { settled: stack.settled, rollout: Some(id), removing: None })?;
+    let overrides = overrides_left(&stack, release);
+    let record = Stack { settled: stack.settled, rollout: Some(id), removing: None, bound, overrides };
+    edit.put(keys::stack(name), &record)?;
     edit.put(keys::rollout_counter(), &Counter { last: id })?;
     edit.touch(&caller.traceparent)?;
     Ok(edit)

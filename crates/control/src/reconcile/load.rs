@@ -82,7 +82,8 @@ pub async fn load(store: &dyn Store) -> Result<Loaded> {
 }
 
 async fn load_stack(store: &dyn Store, loaded: &mut Loaded, name: StackName, found: Found<Stack>) -> Result<()> {
-    let mut stack = StackState { settled: found.value.settled.clone(), ..StackState::default() };
+    let (settled, overrides) = (found.value.settled.clone(), found.value.overrides.clone());
+    let mut stack = StackState { settled, overrides, ..StackState::default() };
     if let Some(id) = found.value.rollout
         && let Some(record) = get::<RolloutRecord>(store, &keys::rollout(id)).await?
     {

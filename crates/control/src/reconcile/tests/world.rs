@@ -18,6 +18,7 @@ use waggle_model::plan::{EndpointVerdict, NameserverStatus, RoutePlan};
 use waggle_model::release::{Promotion, Release, ReleaseBody, ReleaseId, Route};
 use waggle_model::rollout::{Rollout, State};
 use waggle_model::{ClusterName, Generation, NameserverName, Timestamp};
+use waggle_stack::Objects;
 use waggle_stack::release::release_id;
 
 const STEP: Duration = Duration::from_millis(500);
@@ -73,7 +74,8 @@ impl World {
         let promotion = Promotion { monitor: Duration::from_secs(1), ..Promotion::default() };
         let body = ReleaseBody {
             stack: ids::stack(),
-            objects: format!("{{\"test\":\"{text}\"}}"),
+            objects: Objects { services: [(text.into(), Default::default())].into(), ..Objects::default() }
+                .canonical_json(),
             routes: vec![route],
             promotion,
             upkeep: Default::default(),
