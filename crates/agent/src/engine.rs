@@ -8,10 +8,13 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 use waggle_model::Timestamp;
+use waggle_model::ask::ObjectKind;
 use waggle_stack::objects::service::ServiceSpec;
 use waggle_stack::objects::{NetworkSpec, PayloadSpec};
 
@@ -80,6 +83,10 @@ pub struct Node {
     pub availability: String,
     /// Managers only.
     pub reachable: Option<bool>,
+    pub leader: bool,
+    /// `host:port` where managers talk to each other; managers only.
+    pub address: Option<String>,
+    pub engine_version: String,
 }
 
 impl Node {
@@ -109,6 +116,8 @@ pub struct Stored {
     pub version: u64,
     pub name: String,
     pub labels: BTreeMap<String, String>,
+    pub created: Timestamp,
+    pub updated: Timestamp,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -148,6 +157,61 @@ pub struct Task {
     pub exit_code: Option<i64>,
     pub job_iteration: Option<u64>,
     pub at: Timestamp,
+    /// Ports published on its own node, as `*:8080->80/tcp`.
+    pub ports: Vec<String>,
+}
+
+/// Which tasks are meant, by ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    Everybodys,
+    Service(String),
+    Node(String),
+}
+
+/// Whose log is meant, by ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogOf {
+    Service(String),
+    Task(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogOptions {
+    pub follow: bool,
+    /// Last lines of each task; `None`: all.
+    pub tail: Option<u64>,
+    pub since: Option<Timestamp>,
+    /// The containers have a terminal: their output comes as it is, without a header for each line.
+    pub tty: bool,
+}
+
+/// One line that a task wrote.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogRecord {
+    pub at: Timestamp,
+    pub task: String,
+    pub service: String,
+    pub node: String,
+    pub stderr: bool,
+    /// Without the line's end.
+    pub text: Bytes,
+}
+
+pub type LogStream = BoxStream<'static, Result<LogRecord, EngineError>>;
+
+/// With these a node joins the swarm. No `Debug`: they are as good as passwords.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct JoinTokens {
+    pub worker: String,
+    pub manager: String,
+}
+
+/// What a removal of unused images did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    pub images: u64,
+    pub bytes: u64,
 }
 
 /// What a registry says of an image.
@@ -168,8 +232,8 @@ pub enum Kind {
 
 /// One swarm, through one of its managers.
 ///
-/// Lists hold all there is, whoever made it, so that taken names and external objects are seen; only tasks are those of
-/// stacks (label `com.docker.stack.namespace`).
+/// Lists hold all there is, whoever made it, so that taken names and external objects are seen; only [`Engine::tasks`] are
+/// those of stacks (label `com.docker.stack.namespace`).
 #[async_trait]
 pub trait Engine: Send + Sync {
     /// Also fails when the Engine is not an active manager.
@@ -191,6 +255,21 @@ pub trait Engine: Send + Sync {
     async fn create_service(&self, spec: &ServiceSpec) -> Result<String, EngineError>;
     async fn update_service(&self, id: &str, version: u64, spec: &ServiceSpec) -> Result<(), EngineError>;
     async fn remove_service(&self, id: &str) -> Result<(), EngineError>;
+
+    async fn tasks_of(&self, whose: &Whose) -> Result<Vec<Task>, EngineError>;
+    /// The Engine's own JSON of one object, by name or id. It is the only form in which what others made can be changed
+    /// without loss.
+    async fn inspect(&self, kind: ObjectKind, name: &str) -> Result<Value, EngineError>;
+    /// Lines as they come; the stream ends when there are no more, or never if it follows.
+    async fn logs(&self, of: &LogOf, options: &LogOptions) -> Result<LogStream, EngineError>;
+    /// Writes a spec in the Engine's own JSON, as [`inspect`](Engine::inspect) gave it, or goes back to the previous one.
+    async fn write_service(&self, id: &str, version: u64, spec: &Value, rollback: bool) -> Result<(), EngineError>;
+    async fn write_node(&self, id: &str, version: u64, spec: &Value) -> Result<(), EngineError>;
+    async fn join_tokens(&self) -> Result<JoinTokens, EngineError>;
+    /// Name of the node that the Engine is.
+    async fn own_node(&self) -> Result<String, EngineError>;
+    /// Removes images of the Engine's own node: those without a name and a container, or all without a container.
+    async fn prune_images(&self, all: bool) -> Result<Pruned, EngineError>;
 
     /// Asks the image's registry, through the Engine.
     async fn resolve(&self, image: &str) -> Result<Resolved, EngineError>;

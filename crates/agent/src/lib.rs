@@ -11,6 +11,7 @@
 //! is kept as last desired and beats go on; without the Engine both are told so; without nameservers nothing is missed.
 
 pub mod apply;
+mod ask;
 pub mod beat;
 pub mod config;
 pub mod engine;

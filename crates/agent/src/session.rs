@@ -4,6 +4,7 @@
 //! should be: while control is away, the working loop goes on from the order on disk. A session that is silent for
 //! [`SILENCE_MAX`] is given up even if its connection looks well: a stopped process keeps a connection alive.
 
+use crate::ask::{Asked, Desk};
 use crate::engine::Engine;
 use crate::metrics::Metrics;
 use crate::order::{self, Order, Taken};
@@ -24,7 +25,7 @@ use waggle_wire::credentials::Current;
 use waggle_wire::document::{self, MESSAGE_BYTES_MAX};
 use waggle_wire::identity::Identity;
 use waggle_wire::proto::agent::agents_client::AgentsClient;
-use waggle_wire::proto::agent::{AgentMessage, ControlMessage, DesiredState, Hello, Resolve};
+use waggle_wire::proto::agent::{AgentMessage, Answer, ControlMessage, DesiredState, Hello, Resolve};
 use waggle_wire::proto::agent::{agent_message as said, control_message as heard};
 use waggle_wire::proto::document::{Alive, Document};
 use waggle_wire::{channel, tls};
@@ -128,6 +129,7 @@ async fn converse(
     let mut observed = session.observed.clone();
     observed.mark_changed();
     let mut resolves = JoinSet::new();
+    let mut desk = Desk::new(Asked { engine: session.engine.clone(), orders: session.orders.subscribe() });
     let mut heard_at = Instant::now();
     let mut said_at = Instant::now();
     loop {
@@ -141,9 +143,13 @@ async fn converse(
                     Some(heard::Kind::Desired(offered)) => take(session, offered).await,
                     Some(heard::Kind::Resolve(asked)) => start_resolve(session, asked, &mut resolves),
                     // A question that is not understood is not answered; whoever asked has a deadline.
-                    Some(heard::Kind::Ask(_) | heard::Kind::Withdraw(_) | heard::Kind::Alive(_)) | None => {}
+                    Some(heard::Kind::Ask(asked)) => desk.start(asked),
+                    Some(heard::Kind::Withdraw(id)) => desk.withdraw(id),
+                    Some(heard::Kind::Took(id)) => desk.took(id),
+                    Some(heard::Kind::Alive(_)) | None => {}
                 }
             }
+            answer = next_answer(&mut desk, out) => send(out, said::Kind::Answer(answer)).await?,
             Some(resolved) = resolves.join_next(), if !resolves.is_empty() => {
                 if let Ok(resolved) = resolved {
                     send(out, said::Kind::Resolved(resolved)).await?;
@@ -166,6 +172,16 @@ async fn converse(
             }
         }
     }
+}
+
+/// An answer, once there is more room than answers may take: reports and signs of life never wait behind them.
+async fn next_answer(desk: &mut Desk, out: &mpsc::Sender<AgentMessage>) -> Answer {
+    match out.reserve_many(OUTGOING_MAX / 2).await {
+        Ok(room) => drop(room),
+        // The session is over, which its other ends will notice.
+        Err(_) => std::future::pending().await,
+    }
+    desk.next().await
 }
 
 fn report(observed: &Observed) -> Result<Document, String> {

@@ -14,6 +14,14 @@ use std::collections::BTreeMap;
 pub const ROWS_MAX: usize = 10_000;
 /// Log lines asked for at once without `follow`.
 pub const LOG_LINES_MAX: u64 = 100_000;
+/// Bytes of the JSON of one question.
+pub const QUESTION_BYTES_MAX: usize = 32 << 20;
+/// Bytes of the JSON of one answer.
+pub const ANSWER_BYTES_MAX: usize = 32 << 20;
+/// Messages of one question that an agent sends before control has taken the first.
+pub const AHEAD_MAX: usize = 8;
+/// Questions that one agent works on at once.
+pub const QUESTIONS_MAX: usize = 32;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

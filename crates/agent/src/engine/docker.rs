@@ -8,6 +8,7 @@
 use super::http::{self, READ_TIMEOUT, Socket};
 pub use super::registry::{InvalidLogins, Logins};
 use super::{Engine, EngineError, Info, Kind, Network, Node, Resolved, Service, Stored, Task};
+use super::{JoinTokens, LogOf, LogOptions, LogStream, Pruned, Whose};
 use crate::metrics::Metrics;
 use ::http::header::CONTENT_TYPE;
 use ::http::{HeaderValue, Uri};
@@ -23,9 +24,12 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tracing::Instrument;
+use waggle_model::ask::ObjectKind;
 use waggle_stack::objects::service::ServiceSpec;
 use waggle_stack::objects::{NetworkSpec, PayloadSpec};
 
+mod ask;
+mod logs;
 mod read;
 
 /// Newest API version we know; an older Engine gets its own.
@@ -171,8 +175,13 @@ fn bollard_error(socket: &Path, error: BollardError) -> EngineError {
 
 /// Path with `filters` as a query.
 fn filtered(path: &str, filters: &str) -> String {
-    let mut out = format!("{path}?filters=");
-    for byte in filters.bytes() {
+    format!("{path}?filters={}", encoded(filters))
+}
+
+/// Percent-encoded, for one part of a path or a value of a query.
+fn encoded(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => out.push(char::from(byte)),
             _ => out.push_str(&format!("%{byte:02X}")),
@@ -210,12 +219,16 @@ fn why_no_manager(swarm: SwarmInfo) -> EngineError {
 fn node_of(node: bollard::models::Node) -> Node {
     let status = node.status.unwrap_or_default();
     let availability = node.spec.and_then(|spec| spec.availability).map(|availability| availability.to_string());
+    let (manager, description) = (node.manager_status.as_ref(), node.description.unwrap_or_default());
     Node {
         id: node.id.unwrap_or_default(),
-        name: node.description.and_then(|description| description.hostname).unwrap_or_default(),
+        name: description.hostname.unwrap_or_default(),
         state: status.state.unwrap_or(NodeState::UNKNOWN).to_string(),
         availability: availability.unwrap_or_default(),
-        reachable: node.manager_status.map(|manager| manager.reachability == Some(Reachability::REACHABLE)),
+        reachable: manager.map(|manager| manager.reachability == Some(Reachability::REACHABLE)),
+        leader: manager.is_some_and(|manager| manager.leader == Some(true)),
+        address: manager.and_then(|manager| manager.addr.clone()),
+        engine_version: description.engine.and_then(|engine| engine.engine_version).unwrap_or_default(),
     }
 }
 
@@ -322,6 +335,47 @@ impl Engine for Docker {
     async fn remove_service(&self, id: &str) -> Result<(), EngineError> {
         let call = self.bollard(self.bollard.delete_service(id), http::WRITE_TIMEOUT);
         self.write("remove_service", call).await
+    }
+
+    async fn tasks_of(&self, whose: &Whose) -> Result<Vec<Task>, EngineError> {
+        let tasks: Vec<read::Task> = self.call("tasks", self.socket.get(&ask::tasks_path(whose))).await?;
+        Ok(tasks.into_iter().map(Task::from).collect())
+    }
+
+    async fn inspect(&self, kind: ObjectKind, name: &str) -> Result<Value, EngineError> {
+        self.call("inspect", self.socket.get(&ask::object_path(kind, name))).await
+    }
+
+    async fn logs(&self, of: &LogOf, options: &LogOptions) -> Result<LogStream, EngineError> {
+        let bytes = self.call("logs", self.socket.stream(&logs::path(of, options))).await?;
+        Ok(logs::records(bytes, options.tty))
+    }
+
+    async fn write_service(&self, id: &str, version: u64, spec: &Value, rollback: bool) -> Result<(), EngineError> {
+        let rollback = if rollback { "&rollback=previous" } else { "" };
+        let path = format!("/services/{id}/update?version={version}{rollback}");
+        self.write("update_service", self.socket.post::<Value>(&path, spec, None)).await.map(drop)
+    }
+
+    async fn write_node(&self, id: &str, version: u64, spec: &Value) -> Result<(), EngineError> {
+        let path = format!("/nodes/{id}/update?version={version}");
+        self.write("update_node", self.socket.post::<Value>(&path, spec, None)).await.map(drop)
+    }
+
+    async fn join_tokens(&self) -> Result<JoinTokens, EngineError> {
+        let swarm: ask::Swarm = self.call("swarm", self.socket.get("/swarm")).await?;
+        Ok(swarm.into())
+    }
+
+    async fn own_node(&self) -> Result<String, EngineError> {
+        let info: Value = self.call("info", self.socket.get("/info")).await?;
+        Ok(info["Name"].as_str().unwrap_or_default().to_owned())
+    }
+
+    async fn prune_images(&self, all: bool) -> Result<Pruned, EngineError> {
+        let answer: ask::Removed =
+            self.write("prune_images", self.socket.post(&ask::prune_path(all), &Value::Null, None)).await?;
+        Ok(answer.into())
     }
 
     async fn resolve(&self, image: &str) -> Result<Resolved, EngineError> {

@@ -6,17 +6,21 @@
 //! networks, volumes or resource limits, and asks nobody for health: how an image behaves is told it by a [`Behaviour`].
 
 use super::{Engine, EngineError, Info, Kind, Network, Node, Resolved, Service, Stored, Task};
+use super::{JoinTokens, LogOf, LogOptions, LogStream, Pruned, Whose};
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde_json::Value;
 use state::State;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use waggle_model::Timestamp;
+use waggle_model::ask::ObjectKind;
 use waggle_stack::objects::service::ServiceSpec;
 use waggle_stack::objects::{NetworkSpec, PayloadSpec};
 
+mod ask;
 mod objects;
 mod state;
 mod tasks;
@@ -56,16 +60,19 @@ impl Default for Timing {
 }
 
 /// One simulated swarm.
-pub struct Fake(Mutex<State>);
+pub struct Fake {
+    state: Mutex<State>,
+    log: ask::Log,
+}
 
 impl Fake {
     /// A swarm of `nodes` nodes, `n1` the one manager. `id` is the swarm's.
     pub fn new(id: &str, nodes: u32, seed: u64, now: Timestamp) -> Fake {
-        Fake(Mutex::new(State::new(id, nodes, seed, now)))
+        Fake { state: Mutex::new(State::new(id, nodes, seed, now)), log: ask::Log::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The state if the Engine answers at all.
@@ -140,6 +147,17 @@ impl Fake {
         self.state().meddle(service, change);
     }
 
+    /// Every running task of a service writes a line.
+    pub fn say(&self, service: &str, text: &str) {
+        let lines = self.state().lines(service, text);
+        self.log.say(lines);
+    }
+
+    /// Images that no container uses on the Engine's node, each with its bytes.
+    pub fn leave_images(&self, images: &[u64]) {
+        self.state().unused_images.extend(images);
+    }
+
     /// Writes asked for so far, refused ones included.
     pub fn writes(&self) -> u64 {
         self.state().writes
@@ -209,6 +227,48 @@ impl Engine for Fake {
 
     async fn remove_service(&self, id: &str) -> Result<(), EngineError> {
         self.write()?.remove_service(id)
+    }
+
+    async fn tasks_of(&self, whose: &Whose) -> Result<Vec<Task>, EngineError> {
+        let wanted = |task: &Task| match whose {
+            Whose::Everybodys => true,
+            Whose::Service(id) => task.service == *id,
+            Whose::Node(id) => task.node == *id,
+        };
+        Ok(self.reach()?.list_tasks().into_iter().filter(wanted).collect())
+    }
+
+    async fn inspect(&self, kind: ObjectKind, name: &str) -> Result<Value, EngineError> {
+        self.reach()?.inspect(kind, name)
+    }
+
+    async fn logs(&self, of: &LogOf, options: &LogOptions) -> Result<LogStream, EngineError> {
+        drop(self.reach()?);
+        Ok(self.log.read(of, options))
+    }
+
+    async fn write_service(&self, id: &str, version: u64, spec: &Value, rollback: bool) -> Result<(), EngineError> {
+        self.write()?.write_service(id, version, spec, rollback)
+    }
+
+    async fn write_node(&self, id: &str, version: u64, spec: &Value) -> Result<(), EngineError> {
+        self.write()?.write_node(id, version, spec)
+    }
+
+    async fn join_tokens(&self) -> Result<JoinTokens, EngineError> {
+        let id = self.reach()?.id.clone();
+        Ok(JoinTokens { worker: format!("SWMTKN-1-{id}-worker"), manager: format!("SWMTKN-1-{id}-manager") })
+    }
+
+    async fn own_node(&self) -> Result<String, EngineError> {
+        Ok(self.reach()?.nodes.values().find(|node| node.leader).map(|node| node.name.clone()).unwrap_or_default())
+    }
+
+    async fn prune_images(&self, all: bool) -> Result<Pruned, EngineError> {
+        let unused = std::mem::take(&mut self.write()?.unused_images);
+        // All of them have names here.
+        let gone = if all { unused } else { Vec::new() };
+        Ok(Pruned { images: gone.len() as u64, bytes: gone.iter().sum() })
     }
 
     async fn resolve(&self, image: &str) -> Result<Resolved, EngineError> {

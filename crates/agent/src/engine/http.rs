@@ -6,8 +6,10 @@
 
 use super::EngineError;
 use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt, unfold};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -15,12 +17,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::UnixStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// Largest answer that is read.
 pub const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Reading lists from a local Engine, whose answer may need the swarm's leader.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(5);
+/// Until a stream begins.
+pub const STREAM_TIMEOUT: Duration = Duration::from_secs(10);
 /// Writing waits for the swarm's managers to agree.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -55,6 +60,58 @@ impl Socket {
         read(&answer)
     }
 
+    /// A body that is read as it comes; only its beginning has a time limit. Dropping the stream ends the connection.
+    pub async fn stream(&self, path: &str) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
+        let request = self.request(Request::builder().method(Method::GET), path, Bytes::new())?;
+        let opened = timeout(STREAM_TIMEOUT, self.open(request)).await;
+        let (connection, body) = opened.map_err(|_| EngineError::Slow(STREAM_TIMEOUT))??;
+        let socket = self.path.clone();
+        let stream = unfold(Some((connection, body)), move |state| {
+            let socket = socket.clone();
+            async move {
+                let (connection, mut body) = state?;
+                match body.frame().await? {
+                    Ok(frame) => Some((Ok(frame.into_data().unwrap_or_default()), Some((connection, body)))),
+                    Err(error) => Some((Err(unreachable(&socket, &io::Error::other(error))), None)),
+                }
+            }
+        });
+        Ok(stream.boxed())
+    }
+
+    /// Sends a request whose answer is read later; the connection is driven by the one task of the set.
+    async fn open(&self, request: Request<Full<Bytes>>) -> Result<(JoinSet<()>, Incoming), EngineError> {
+        let broken = |error: hyper::Error| unreachable(&self.path, &io::Error::other(error));
+        let stream = UnixStream::connect(&self.path).await.map_err(|error| unreachable(&self.path, &error))?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let mut driver = JoinSet::new();
+        driver.spawn(async move {
+            let _ = connection.await;
+        });
+        let answer = sender.send_request(request).await.map_err(broken)?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok((driver, answer.into_body()));
+        }
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| EngineError::Answer(error.to_string()))?.to_bytes();
+        Err(refusal(status, &body))
+    }
+
+    fn request(
+        &self,
+        request: http::request::Builder,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, EngineError> {
+        let path = match &self.version {
+            Some(version) => format!("/v{version}{path}"),
+            None => path.to_owned(),
+        };
+        let request = request.uri(path).header(http::header::HOST, "docker").body(Full::new(body));
+        request.map_err(|error| EngineError::Answer(error.to_string()))
+    }
+
     async fn send(
         &self,
         request: http::request::Builder,
@@ -62,15 +119,7 @@ impl Socket {
         body: Bytes,
         limit: Duration,
     ) -> Result<Bytes, EngineError> {
-        let path = match &self.version {
-            Some(version) => format!("/v{version}{path}"),
-            None => path.to_owned(),
-        };
-        let request = request
-            .uri(path)
-            .header(http::header::HOST, "docker")
-            .body(Full::new(body))
-            .map_err(|error| EngineError::Answer(error.to_string()))?;
+        let request = self.request(request, path, body)?;
         match timeout(limit, self.exchange(request)).await {
             Ok(answer) => answer,
             Err(_) => Err(EngineError::Slow(limit)),

@@ -1,16 +1,19 @@
 //! Agents: the table of what they said, and one session each.
 
+mod ask;
 mod resolve;
 mod session;
 
+pub use ask::{ASK_DEADLINE, Answers, AskError};
 pub use resolve::{RESOLVE_DEADLINE, Resolution, ResolveError};
 pub use session::Service;
 
+use self::ask::Desk;
 use self::resolve::Ask;
 use super::{QUEUE_MAX, now};
 use crate::reconcile::{SeenAgent, Wake};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use waggle_model::ClusterName;
 use waggle_model::observed::Observed;
@@ -35,6 +38,7 @@ struct Row {
 struct Live {
     id: u64,
     asks: mpsc::Sender<Ask>,
+    desk: Arc<Desk>,
 }
 
 /// The table's side of one session; dropping it ends the session there.
@@ -42,6 +46,7 @@ struct Attached<'a> {
     agents: &'a Agents,
     cluster: ClusterName,
     id: u64,
+    desk: Arc<Desk>,
 }
 
 impl Agents {
@@ -74,13 +79,14 @@ impl Agents {
             return None;
         }
         let (asks, asked) = mpsc::channel(QUEUE_MAX);
-        row.live = Some(Live { id, asks });
+        let desk = Arc::<Desk>::default();
+        row.live = Some(Live { id, asks, desk: desk.clone() });
         row.seen.connected = true;
         row.seen.last = now();
         table.next += 1;
         drop(table);
         self.wake.now();
-        Some((Attached { agents: self, cluster: cluster.clone(), id }, asked))
+        Some((Attached { agents: self, cluster: cluster.clone(), id, desk }, asked))
     }
 
     fn is_live(&self, cluster: &ClusterName) -> bool {
@@ -126,6 +132,7 @@ fn same_but_time(before: &Observed, after: &Observed) -> bool {
 
 impl Drop for Attached<'_> {
     fn drop(&mut self) {
+        self.desk.close();
         if let Some(row) = self.agents.table().rows.get_mut(&self.cluster)
             && row.live.as_ref().is_some_and(|live| live.id == self.id)
         {

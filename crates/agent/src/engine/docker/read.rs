@@ -48,6 +48,10 @@ pub(super) struct Stored {
     id: String,
     version: Version,
     spec: StoredSpec,
+    #[serde(default)]
+    created_at: String,
+    #[serde(default)]
+    updated_at: String,
 }
 
 #[derive(Deserialize)]
@@ -155,6 +159,8 @@ struct TaskStatus {
     err: String,
     #[serde(default)]
     container_status: Option<ContainerStatus>,
+    #[serde(default)]
+    port_status: Option<Endpoint>,
 }
 
 #[derive(Deserialize)]
@@ -198,7 +204,8 @@ impl From<Network> for engine::Network {
 impl From<Stored> for engine::Stored {
     fn from(s: Stored) -> Self {
         let labels = s.spec.labels.unwrap_or_default();
-        engine::Stored { id: s.id, version: s.version.index, name: s.spec.name, labels }
+        let (created, updated) = (time(&s.created_at), time(&s.updated_at));
+        engine::Stored { id: s.id, version: s.version.index, name: s.spec.name, labels, created, updated }
     }
 }
 
@@ -224,8 +231,8 @@ impl From<Service> for engine::Service {
 
 impl From<Task> for engine::Task {
     fn from(t: Task) -> Self {
-        // Times are Go's, RFC 3339 with nanoseconds; one that cannot be read only costs order among tasks.
-        let at = t.status.timestamp.parse::<jiff::Timestamp>().map(|at| at.as_millisecond()).unwrap_or(0);
+        let ports = t.status.port_status.and_then(|status| status.ports).unwrap_or_default();
+        let port = |p: Port| format!("*:{}->{}/{}", p.published_port, p.target_port, p.protocol);
         // Swarm leaves the exit code 0 on tasks that never had a container.
         let exited = matches!(t.status.state.as_str(), "complete" | "failed" | "shutdown");
         engine::Task {
@@ -239,7 +246,14 @@ impl From<Task> for engine::Task {
             error: t.status.err,
             exit_code: t.status.container_status.map(|status| status.exit_code).filter(|_| exited),
             job_iteration: t.job_iteration.map(|version| version.index),
-            at: Timestamp(u64::try_from(at).unwrap_or(0)),
+            at: time(&t.status.timestamp),
+            ports: ports.into_iter().map(port).collect(),
         }
     }
+}
+
+/// Times are Go's, RFC 3339 with nanoseconds; one that cannot be read is the beginning of time.
+fn time(text: &str) -> Timestamp {
+    let at = text.parse::<jiff::Timestamp>().map(|at| at.as_millisecond()).unwrap_or(0);
+    Timestamp(u64::try_from(at).unwrap_or(0))
 }

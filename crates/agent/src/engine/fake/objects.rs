@@ -41,6 +41,7 @@ impl State {
             exit_code: part.exit_code,
             job_iteration: part.iteration,
             at: part.at,
+            ports: Vec::new(),
         });
         tasks.collect()
     }
@@ -103,7 +104,9 @@ impl State {
             return Err(EngineError::Conflict(format!("{} already exists", spec.name)));
         }
         let (id, version) = (self.next_id("obj"), self.next_version());
-        let stored = Stored { id: id.clone(), version, name: spec.name.clone(), labels: spec.labels.clone() };
+        let (name, labels) = (spec.name.clone(), spec.labels.clone());
+        let stored = Stored { id: id.clone(), version, name, labels, created: self.now, updated: self.now };
+        self.data.insert(id.clone(), data.clone());
         self.stored.insert((kind, id.clone()), stored);
         Ok(id)
     }
@@ -123,6 +126,7 @@ impl State {
         }
         stored.labels = spec.labels.clone();
         stored.version = next;
+        stored.updated = self.now;
         Ok(())
     }
 
@@ -136,6 +140,7 @@ impl State {
         if let Some(user) = used {
             return Err(EngineError::Refused(format!("{id} is in use by the following service: {}", user.spec.name)));
         }
+        self.data.remove(id);
         self.stored.remove(&key).map(drop).ok_or_else(|| EngineError::NotFound(format!("{id} not found")))
     }
 

@@ -3,6 +3,7 @@
 use super::update::Update;
 use super::{Behaviour, Timing};
 use crate::engine::{Kind, Network, Node, Resolved, Stored, UpdateStatus};
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use waggle_model::Timestamp;
@@ -26,8 +27,12 @@ pub(super) struct State {
     pub nodes: BTreeMap<String, Node>,
     pub networks: BTreeMap<String, Network>,
     pub stored: BTreeMap<(Kind, String), Stored>,
+    /// By id.
+    pub data: BTreeMap<String, Bytes>,
     pub services: BTreeMap<String, Running>,
     pub tasks: BTreeMap<String, Part>,
+    /// Bytes of each image that no container uses.
+    pub unused_images: Vec<u64>,
     random: u64,
     ids: u64,
     version: u64,
@@ -85,6 +90,9 @@ impl State {
                 state: "ready".into(),
                 availability: "active".into(),
                 reachable: (n == 1).then_some(true),
+                leader: n == 1,
+                address: (n == 1).then(|| "192.0.2.1:2377".to_owned()),
+                engine_version: "20.10.24-fake".into(),
             };
             (node.id.clone(), node)
         };
@@ -101,8 +109,10 @@ impl State {
             nodes: (1..=nodes).map(node).collect(),
             networks: BTreeMap::new(),
             stored: BTreeMap::new(),
+            data: BTreeMap::new(),
             services: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            unused_images: Vec::new(),
             random: seed,
             ids: 0,
             version: 10,

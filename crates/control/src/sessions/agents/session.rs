@@ -3,6 +3,7 @@
 use super::super::follow::Follow;
 use super::super::{ALIVE_INTERVAL, HELLO_MAX, QUEUE_MAX, SESSIONS_MAX, SILENCE_MAX, Sessions, admit, refuse, send};
 use super::Attached;
+use super::ask::Desk;
 use super::resolve::Ask;
 use crate::records::{Stored, get, keys};
 use crate::store::{Store, StoreError};
@@ -83,7 +84,7 @@ impl Service {
         let stop = self.tasks.token();
         let ended = tokio::select! {
             ended = hear(&cluster, inbound, &attached, &pending) => ended,
-            ended = self.tell((&cluster, since), &out, asked, &pending) => ended,
+            ended = self.tell((&cluster, since), &out, asked, &pending, &attached.desk) => ended,
             () = stop.cancelled() => Status::unavailable("control is stopping"),
         };
         tracing::info!(%cluster, reason = ended.message(), "agent disconnected");
@@ -97,6 +98,7 @@ impl Service {
         out: &Out,
         mut asked: mpsc::Receiver<Ask>,
         pending: &Pending,
+        desk: &Desk,
     ) -> Status {
         let mut desired = Follow::new(self.store.clone(), keys::desired(cluster));
         let mut alive = tokio::time::interval(ALIVE_INTERVAL);
@@ -118,6 +120,7 @@ impl Service {
                     let (images, traceparent) = (ask.images, ask.traceparent);
                     control_message::Kind::Resolve(Resolve { id: question, images, traceparent, logins: Vec::new() })
                 }
+                kind = desk.next() => kind,
                 _ = alive.tick() => {
                     if let Err(over) = admit(&*self.store, &identity, since).await {
                         return over;
@@ -199,8 +202,10 @@ async fn hear(
                 }
                 attached.alive();
             }
-            // No question is asked yet.
-            Some(agent_message::Kind::Answer(_)) => attached.alive(),
+            Some(agent_message::Kind::Answer(answer)) => {
+                attached.desk.answered(answer);
+                attached.alive();
+            }
             Some(agent_message::Kind::Alive(_)) => attached.alive(),
             Some(agent_message::Kind::Hello(_)) | None => {
                 return Status::invalid_argument("hello is said once, and every message says something");
