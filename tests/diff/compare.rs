@@ -3,6 +3,7 @@
 use crate::told::{Bodies, Told};
 use serde_json::Value;
 use std::fmt;
+use waggle_stack::Deviation;
 
 /// Longest value that is printed.
 const SHOWN_CHARS_MAX: usize = 300;
@@ -32,6 +33,16 @@ impl Difference {
             place: "case.txt".into(),
             docker: said.to_owned(),
             ours: if refused { "refused" } else { "accepted" }.to_owned(),
+        }
+    }
+
+    /// A case names a deviation that makes no difference in it.
+    pub fn not_seen(deviation: Deviation) -> Difference {
+        Difference {
+            cause: format!("{deviation} makes no difference"),
+            place: "case.txt".into(),
+            docker: "the same".into(),
+            ours: "the same".into(),
         }
     }
 }

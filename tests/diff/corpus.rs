@@ -15,12 +15,13 @@ use crate::case::Case;
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
+use waggle_stack::Deviation;
 
 pub struct Entry {
     pub name: String,
     pub case: Case,
     pub refused: bool,
-    pub deviates: Vec<String>,
+    pub deviates: Vec<Deviation>,
 }
 
 /// Every case, by name.
@@ -40,7 +41,9 @@ fn entry(dir: &Path) -> Result<Entry> {
         let words = |rest: &str| rest.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         match line.split_once(": ") {
             Some(("files", rest)) => names = words(rest),
-            Some(("deviates", rest)) => entry.deviates = words(rest),
+            Some(("deviates", rest)) => {
+                entry.deviates = words(rest).iter().map(|id| Ok(id.parse()?)).collect::<Result<_>>()?;
+            }
             Some(("env", rest)) => {
                 let (name, value) = rest.split_once('=').context("env: NAME=value")?;
                 entry.case.env.insert(name.to_owned(), value.to_owned());

@@ -2,15 +2,13 @@
 
 use crate::case::{Case, STACK, environment};
 use crate::told::{Bodies, Told};
-use anyhow::Result;
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use anyhow::{Context, Result};
+use serde_json::Value;
 use std::path::Path;
-use waggle_stack::objects::{Network, Payload};
-use waggle_stack::{Deviation, Input, Problem, Rendered, Source};
+use waggle_stack::{ApiVersion, Deviation, EngineJsonOptions, Input, Problem, Source, engine_json};
 
 /// `workdir` is where the case was written; `compat`: deviations that are switched off.
-pub fn told(case: &Case, workdir: &Path, home: &Path, compat: &[Deviation]) -> Result<Told> {
+pub fn told(case: &Case, workdir: &Path, home: &Path, api_version: &str, compat: &[Deviation]) -> Result<Told> {
     let text = |(name, text): &(String, String)| Source { name: name.clone(), text: text.clone() };
     let sources: Vec<Source> = case.files.iter().map(text).collect();
     let env = environment(case, home);
@@ -19,8 +17,10 @@ pub fn told(case: &Case, workdir: &Path, home: &Path, compat: &[Deviation]) -> R
     let workdir = &workdir.join(first.parent().unwrap_or(Path::new("")));
     let compat = compat.iter().copied().collect();
     let input = Input { stack: STACK.parse()?, sources: &sources, workdir, env: &env, read: &read, compat };
+    let (major, minor) = api_version.split_once('.').context("API version")?;
+    let options = EngineJsonOptions { api_version: ApiVersion(major.parse()?, minor.parse()?), pins: None };
     let deploy = match waggle_stack::render(&input) {
-        Ok(rendered) => Ok(bodies(&rendered)?),
+        Ok(rendered) => Ok(bodies(&engine_json(&rendered, options))?),
         Err(problems) => Err(messages(&problems)),
     };
     Ok(Told { deploy, config: None })
@@ -30,29 +30,14 @@ fn messages(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-fn bodies(rendered: &Rendered) -> Result<Bodies> {
-    let mut bodies = BTreeMap::new();
-    for (name, network) in &rendered.objects.networks {
-        if let Network::Managed(spec) = network {
-            bodies.insert(format!("network/{name}"), plain(serde_json::to_value(spec)?));
+fn bodies(all: &Value) -> Result<Bodies> {
+    let mut bodies = Bodies::default();
+    for kind in ["network", "secret", "config", "service"] {
+        let of_kind = all[format!("{kind}s")].as_array().with_context(|| format!("no {kind}s"))?;
+        for named in of_kind {
+            let name = named["name"].as_str().context("a body without a name")?;
+            bodies.0.insert(format!("{kind}/{name}"), named["body"].clone());
         }
     }
-    for (kind, all) in [("secret", &rendered.objects.secrets), ("config", &rendered.objects.configs)] {
-        for (name, payload) in all {
-            if let Payload::Managed { spec, .. } = payload {
-                bodies.insert(format!("{kind}/{name}"), plain(serde_json::to_value(spec)?));
-            }
-        }
-    }
-    for spec in rendered.objects.services.values() {
-        bodies.insert(format!("service/{}", spec.name), plain(serde_json::to_value(spec)?));
-    }
-    Ok(Bodies(bodies))
-}
-
-fn plain(mut body: Value) -> Value {
-    if let Some(labels) = body["Labels"].as_object_mut() {
-        labels.retain(|key, _| !key.starts_with("io.waggle."));
-    }
-    if body == json!(null) { json!({}) } else { body }
+    Ok(bodies)
 }

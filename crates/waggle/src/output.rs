@@ -15,12 +15,15 @@ pub enum Format {
     Table,
     /// The API's own answers.
     Json,
+    /// Bodies of the Engine API; only where a command says so.
+    #[value(skip)]
+    EngineJson,
 }
 
 /// Prints `value` as JSON, or as the text that `people` makes of it.
 pub fn show<T: Serialize>(format: Format, value: &T, people: impl FnOnce(bool) -> String) -> Result<(), Failure> {
     match format {
-        Format::Json => terminal::print(&(serde_json::to_string_pretty(value)? + "\n")),
+        Format::Json | Format::EngineJson => terminal::print(&(serde_json::to_string_pretty(value)? + "\n")),
         Format::Table => terminal::print(&people(terminal::has_colour(&std::io::stdout()))),
     }
 }

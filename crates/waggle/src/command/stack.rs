@@ -1,6 +1,8 @@
 //! `waggle stack`
 
+mod convert;
 pub mod deploy;
+pub mod files;
 mod table;
 
 use crate::client::url::encode;
@@ -18,6 +20,8 @@ use waggle_model::{StackName, Timestamp};
 #[command(after_help = "\
 Examples:
   waggle stack deploy -c compose.yml -c prod.yml shop
+  waggle stack config -c compose.yml -c prod.yml
+  waggle stack convert -c compose.yml -c prod.yml shop
   waggle stack ls
   waggle stack ps shop
   waggle stack rm shop")]
@@ -29,6 +33,7 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     Deploy(deploy::Args),
+    Convert(convert::Args),
     /// List stacks
     #[command(after_help = "Example:\n  waggle stack ls")]
     Ls,
@@ -54,6 +59,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     let path = |stack: &StackName, rest: &str| format!("/v1/stacks/{}{rest}", encode(stack.as_str()));
     match args.action {
         Action::Deploy(args) => return deploy::run(args, global).await,
+        Action::Convert(args) => return convert::run(&args),
         Action::Ls => {
             let stacks: Vec<StackView> = global.client()?.get("/v1/stacks").await?;
             output::show(global.format, &stacks, |colour| table(&stacks).render(colour))?;

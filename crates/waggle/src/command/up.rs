@@ -97,7 +97,7 @@ fn default_data_dir() -> Result<PathBuf, Failure> {
 async fn start(args: &Args, data_dir: PathBuf, tasks: &Tasks) -> Result<(), Failure> {
     let request = match args.compose.as_slice() {
         [] => None,
-        files => Some(deploy::prepare(&args.stack, files)?),
+        files => Some(deploy::prepare(&args.stack, &files.into())?),
     };
     let address = args.address.unwrap_or_else(primary_address);
     ensure_swarm(args, address).await?;

@@ -1,6 +1,7 @@
 use super::*;
 use crate::client::fake::{Fake, json};
 use http::StatusCode;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 const COMPOSE: &str = "\
@@ -22,11 +23,15 @@ fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
     path
 }
 
+fn files(file: PathBuf) -> Files {
+    Files::from(&[file][..])
+}
+
 #[tokio::test]
 async fn what_is_rendered_is_sent() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), "key.txt", "open sesame");
-    let request = prepare(&shop(), &[write(dir.path(), "compose.yml", COMPOSE)]).unwrap();
+    let request = prepare(&shop(), &files(write(dir.path(), "compose.yml", COMPOSE))).unwrap();
     assert_eq!(request.payloads.values().collect::<Vec<_>>(), [&STANDARD.encode("open sesame")]);
     assert!(!request.objects.contains("sesame"));
 
@@ -56,10 +61,10 @@ async fn what_is_rendered_is_sent() {
 fn problems_have_their_place() {
     let dir = tempfile::tempdir().unwrap();
     let file = write(dir.path(), "compose.yml", "services:\n  web:\n    image: nginx\n    prots: [80]\n");
-    let failure = prepare(&shop(), std::slice::from_ref(&file)).unwrap_err();
+    let failure = prepare(&shop(), &files(file.clone())).unwrap_err();
     assert_eq!(failure.exit, Exit::Refused);
     assert!(failure.problems[0].starts_with(&format!("{}:4:5: ", file.display())), "{:?}", failure.problems);
 
-    let gone = prepare(&shop(), &[dir.path().join("gone.yml")]).unwrap_err();
+    let gone = prepare(&shop(), &files(dir.path().join("gone.yml"))).unwrap_err();
     assert!(gone.message.contains("gone.yml"), "{}", gone.message);
 }
