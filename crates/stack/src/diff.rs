@@ -4,7 +4,7 @@
 //! The result is decided whole before anything is written. A state that no sequence of writes can bring about (another
 //! owner's name, changed bytes of a secret) is a [`Conflict`], and then there are no actions at all.
 
-mod normal;
+pub(crate) mod normal;
 #[cfg(test)]
 mod tests;
 

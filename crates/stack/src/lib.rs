@@ -9,6 +9,7 @@
 //! their module. Nothing here does I/O: files named by the sources are read through [`Input::read`]. No key is dropped
 //! silently: what Docker ignores is a warning, what this version cannot carry is an error, both with their place.
 
+pub mod compare;
 #[allow(dead_code, reason = "read here first; conversion takes the fields one by one")]
 mod compose;
 mod convert;

@@ -8,13 +8,14 @@ use crate::objects::service::{
     ServiceSpec, TaskSpec, UpdateConfig, single,
 };
 use crate::objects::{NetworkSpec, placeable};
+use serde_json::{Value, json};
 
 /// Swarm's defaults, in nanoseconds (moby/swarmkit api/defaults).
 const RESTART_DELAY: i64 = 5_000_000_000;
 const UPDATE_MONITOR: i64 = 5_000_000_000;
 
 /// A desired spec in comparable form.
-pub(super) fn desired(spec: &ServiceSpec) -> ServiceSpec {
+pub(crate) fn desired(spec: &ServiceSpec) -> ServiceSpec {
     let mut spec = spec.clone();
     spec.labels.retain(|key, _| !labels::is_own(key));
     task(&mut spec.task_template);
@@ -37,7 +38,7 @@ pub(super) fn desired(spec: &ServiceSpec) -> ServiceSpec {
 }
 
 /// A spec as the Engine returned it in comparable form.
-pub(super) fn current(spec: &ServiceSpec, current: &Current) -> ServiceSpec {
+pub(crate) fn current(spec: &ServiceSpec, current: &Current) -> ServiceSpec {
     let mut spec = spec.clone();
     for attachment in &mut spec.task_template.networks {
         if let Some(network) = current.networks.iter().find(|network| network.id == attachment.target) {
@@ -125,7 +126,9 @@ fn fill_port(port: &mut PortConfig) {
 
 fn fill_mount(mount: &mut Mount) {
     default(&mut mount.kind, "volume");
-    clear(&mut mount.consistency, "default");
+    // The Engine takes these two and does not keep them.
+    mount.consistency.clear();
+    mount.cluster_options = None;
     if let Some(bind) = &mut mount.bind_options {
         clear(&mut bind.propagation, "rprivate");
     }
@@ -134,26 +137,42 @@ fn fill_mount(mount: &mut Mount) {
     mount.tmpfs_options.take_if(|tmpfs| *tmpfs == Default::default());
 }
 
-/// The first field in which an existing network is not what is desired; the Engine cannot change any of them. Options
-/// and subnets that the Engine chose by itself do not count.
+/// The first field in which an existing network is not what is desired; the Engine cannot change any of them.
 pub(super) fn network_change(spec: &NetworkSpec, existing: &CurrentNetwork) -> Option<&'static str> {
-    let subnets = || spec.ipam.iter().flat_map(|ipam| &ipam.config).flatten().map(|config| &config.subnet);
-    let option_differs = |(key, value)| existing.options.get(key) != Some(value);
-    let compared = |key: &str| key != labels::NAMESPACE && !labels::is_own(key);
-    let label_differs = |(key, value): (&String, &String)| compared(key) && existing.labels.get(key) != Some(value);
-    if spec.driver != existing.driver {
-        Some("driver")
-    } else if spec.internal != existing.internal {
-        Some("internal")
-    } else if spec.attachable != existing.attachable {
-        Some("attachable")
-    } else if spec.options.iter().flatten().any(option_differs) {
-        Some("driver_opts")
-    } else if subnets().any(|subnet| !existing.subnets.contains(subnet)) {
-        Some("ipam")
-    } else if spec.labels.iter().any(label_differs) {
-        Some("labels")
-    } else {
-        None
+    network_changes(spec, existing).first().map(|change| change.field)
+}
+
+/// A field in which an existing network is not what is desired.
+pub(crate) struct NetworkChange {
+    /// As in the file.
+    pub field: &'static str,
+    /// Of a mapping.
+    pub key: Option<String>,
+    pub old: Value,
+    pub new: Value,
+}
+
+/// Options and subnets that the Engine chose by itself do not count.
+pub(crate) fn network_changes(spec: &NetworkSpec, existing: &CurrentNetwork) -> Vec<NetworkChange> {
+    let mut found = Vec::new();
+    let mut add = |field, key: Option<&String>, old: Value, new: Value| {
+        if old != new {
+            found.push(NetworkChange { field, key: key.cloned(), old, new });
+        }
+    };
+    add("driver", None, json!(existing.driver), json!(spec.driver));
+    add("internal", None, json!(existing.internal), json!(spec.internal));
+    add("attachable", None, json!(existing.attachable), json!(spec.attachable));
+    for (key, value) in spec.options.iter().flatten() {
+        add("driver_opts", Some(key), json!(existing.options.get(key)), json!(value));
     }
+    let configs = spec.ipam.iter().flat_map(|ipam| &ipam.config).flatten();
+    let subnets: Vec<&String> = configs.map(|config| &config.subnet).collect();
+    if subnets.iter().any(|subnet| !existing.subnets.contains(subnet)) {
+        add("ipam", None, json!(existing.subnets), json!(subnets));
+    }
+    for (key, value) in spec.labels.iter().filter(|(key, _)| *key != labels::NAMESPACE && !labels::is_own(key)) {
+        add("labels", Some(key), json!(existing.labels.get(key)), json!(value));
+    }
+    found
 }
