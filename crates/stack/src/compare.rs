@@ -158,7 +158,7 @@ pub fn service(desired: &ServiceSpec, existing: &CurrentService, current: &Curre
 }
 
 fn whole(kind: Kind, name: &str, desired: bool) -> Change {
-    let is = |there: bool| there.then(|| Value::Bool(true));
+    let is = |there: bool| there.then_some(Value::Bool(true));
     let (old, new) = (is(!desired), is(desired));
     Change { kind, name: name.to_owned(), path: String::new(), old, new, restart: Restart::No }
 }
