@@ -23,7 +23,8 @@ pub fn told(case: &Case, workdir: &Path, home: &Path, api_version: &str, compat:
         Ok(rendered) => Ok(bodies(&engine_json(&rendered, options))?),
         Err(problems) => Err(messages(&problems)),
     };
-    Ok(Told { deploy, config: None })
+    let config = waggle_stack::config(&input, true).map(|printed| printed.text).map_err(|problems| messages(&problems));
+    Ok(Told { deploy, config: Some(config) })
 }
 
 fn messages(problems: &[Problem]) -> String {

@@ -1,9 +1,20 @@
-//! A Compose file as read: short forms expanded, values typed, names not yet resolved. What merging and conversion need
-//! to point at keeps its place.
+//! The merged file as conversion wants it: structs instead of a tree, and only what has an effect. What conversion needs to
+//! point at keeps its place.
+
+mod attach;
+mod deploy;
+mod ports;
+mod service;
+mod top;
+mod volumes;
+mod waggle;
+
+pub(crate) use waggle::{Waggle, read_all as read_waggle};
 
 use crate::Deviation;
-use crate::problem::Place;
-use crate::read::Spot;
+use crate::problem::{Place, Report};
+use crate::read::{At, Spot};
+use crate::yaml::{Node, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use waggle_model::release::{Drift, Promotion, Prune, Route};
 
@@ -126,8 +137,8 @@ pub(crate) struct Mount {
     pub kind: MountKind,
     /// Absolute for a bind, unless nothing was there to resolve it against.
     pub source: String,
-    /// The source of a bind was written relative to the first file's directory or to a home directory.
-    pub relative: bool,
+    /// The source of a bind as written, if it was relative to the first file's directory or to a home directory.
+    pub relative: Option<String>,
     pub target: String,
     pub read_only: bool,
     pub consistency: Option<String>,
@@ -250,4 +261,38 @@ pub(crate) struct UpkeepKeys {
     pub drift: Option<Drift>,
     pub versions_kept: Option<u16>,
     pub prune: Option<Prune>,
+}
+
+/// Reads the merged file.
+pub(crate) fn read(file: &Node, waggle: Waggle, compat: BTreeSet<Deviation>, report: &Report<'_>) -> File {
+    let at = At::new(file, report);
+    let secret = |at: &At<'_>| top::file_object(at, "secret");
+    let config = |at: &At<'_>| top::file_object(at, "config");
+    File {
+        services: section(&at, "services", service::read),
+        networks: section(&at, "networks", |place, at| spot(place, top::network(at))),
+        volumes: section(&at, "volumes", |place, at| spot(place, top::volume(at))),
+        secrets: section(&at, "secrets", |place, at| spot(place, secret(at))),
+        configs: section(&at, "configs", |place, at| spot(place, config(at))),
+        routes: waggle.routes,
+        promotion: waggle.promotion,
+        upkeep: waggle.upkeep,
+        compat,
+    }
+}
+
+fn spot<T>(at: Place, value: Option<T>) -> Option<Spot<T>> {
+    value.map(|value| Spot { value, at })
+}
+
+fn section<T>(at: &At<'_>, key: &str, read: impl Fn(Place, &At<'_>) -> Option<T>) -> BTreeMap<String, T> {
+    let Value::Map(sections) = &at.node.value else { return BTreeMap::new() };
+    let Some(section) = sections.iter().find(|section| section.key == key) else { return BTreeMap::new() };
+    let at = at.child(section);
+    let Value::Map(entries) = &at.node.value else { return BTreeMap::new() };
+    let one = |entry| {
+        let child = at.child(entry);
+        Some((entry.key.clone(), read(at.key_of(entry), &child)?))
+    };
+    entries.iter().filter_map(one).collect()
 }

@@ -1,8 +1,11 @@
 //! Variables in Compose files: `$$`, `$NAME`, `${NAME}` and the operators `:-`, `-`, `:?`, `?` of docker/cli's template
 //! package. Values only, never keys; no nesting: a default ends at the first `}`.
 //!
-//! One deliberate difference: Docker tries the operators in the order `:-`, `-`, `:?`, `?` on the whole text, so that a
-//! `-` inside the message of `:?` turns the message into a default. Here the first operator after the name counts.
+//! One deliberate difference, D2: here the first operator after the name counts, only inside braces, and every error is
+//! one. Docker's way is in [`docker`]; where the two differ a warning says so.
+
+mod cast;
+mod docker;
 
 use crate::problem::{Place, Report};
 use crate::yaml::{Node, Value};
@@ -44,54 +47,95 @@ pub fn interpolate(text: &str, env: &BTreeMap<String, String>) -> Result<String,
             out.push_str(env.get(name).map_or("", String::as_str));
             tail
         };
-        if out.len() > EXPANDED_BYTES_MAX {
-            return Err(Failure::TooLarge);
-        }
+        check_size(&out)?;
     }
     out.push_str(rest);
     Ok(out)
 }
 
-/// Interpolates all values of a tree in place and reports each failure at its scalar.
-pub(crate) fn interpolate_tree(node: &mut Node, source: usize, env: &BTreeMap<String, String>, report: &Report<'_>) {
-    walk(node, &Place { source, ..Place::default() }, env, report);
+fn check_size(out: &str) -> Result<(), Failure> {
+    if out.len() > EXPANDED_BYTES_MAX { Err(Failure::TooLarge) } else { Ok(()) }
 }
 
-fn walk(node: &mut Node, place: &Place, env: &BTreeMap<String, String>, report: &Report<'_>) {
-    match &mut node.value {
-        Value::String(text) if text.contains('$') => match interpolate(text, env) {
-            Ok(new) => {
-                node.interpolated |= new != *text;
-                *text = new;
-            }
-            Err(failure) => {
+/// Interpolates all values of a tree in place, casts where the table of [`cast`] says so, and reports each failure at its
+/// scalar.
+pub(crate) struct Interpolation<'a> {
+    pub env: &'a BTreeMap<String, String>,
+    pub report: &'a Report<'a>,
+    /// Do as Docker does: [`docker`].
+    pub like_docker: bool,
+}
+
+impl Interpolation<'_> {
+    pub fn tree(&self, node: &mut Node) {
+        self.walk(node, &Place { source: node.source, ..Place::default() }, "");
+    }
+
+    /// `path` is Docker's: keys and `[]` with dots between.
+    fn walk(&self, node: &mut Node, place: &Place, path: &str) {
+        let next = |path: &str, part: &str| if path.is_empty() { part.to_owned() } else { format!("{path}.{part}") };
+        match &mut node.value {
+            Value::String(text) if text.contains('$') => {
                 let at = Place { span: node.span, ..place.clone() };
-                match failure {
-                    Failure::Invalid(_) => {
-                        report.error_help(
-                            &at,
-                            failure.to_string(),
-                            "write $$ for a dollar sign that is meant literally",
-                        );
-                    }
-                    _ => report.error(&at, failure.to_string()),
+                if let Some(new) = self.text(text, &at) {
+                    node.interpolated = new != *text;
+                    let cast = if node.interpolated { cast::of(path) } else { None };
+                    node.value = match cast.map(|cast| cast.apply(&new)) {
+                        None => Value::String(new),
+                        Some(Ok(value)) => value,
+                        Some(Err(wanted)) => {
+                            let message = format!("{} must be {wanted}; after interpolation it is {new:?}", at.key);
+                            self.report.error(&at, message);
+                            Value::String(new)
+                        }
+                    };
                 }
             }
-        },
-        Value::Seq(items) => {
-            for (index, item) in items.iter_mut().enumerate() {
-                let key = format!("{}[{index}]", place.key);
-                walk(item, &Place { key, ..place.clone() }, env, report);
+            Value::Seq(items) => {
+                let path = next(path, "[]");
+                for (index, item) in items.iter_mut().enumerate() {
+                    let key = format!("{}[{index}]", place.key);
+                    self.walk(item, &Place { key, ..place.clone() }, &path);
+                }
+            }
+            Value::Map(entries) => {
+                for entry in entries {
+                    let key = next(&place.key, &entry.key);
+                    self.walk(&mut entry.value, &Place { key, ..place.clone() }, &next(path, &entry.key));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn text(&self, text: &str, at: &Place) -> Option<String> {
+        let (ours, dockers) = (interpolate(text, self.env), docker::interpolate(text, self.env));
+        let chosen = if self.like_docker { dockers.clone() } else { ours.clone() };
+        if let (Ok(_), true) = (&chosen, ours != dockers) {
+            let shown = |result: &Result<String, Failure>| match result {
+                Ok(text) => format!("{text:?}"),
+                Err(_) => "an error".to_owned(),
+            };
+            let (ours, dockers) = (shown(&ours), shown(&dockers));
+            let why = match self.like_docker {
+                true => format!("Docker makes {dockers} of this, where {ours} is meant (D2)"),
+                false => format!("this gives {ours}; docker stack deploy makes {dockers} of it (D2)"),
+            };
+            self.report.warn(at, why);
+        }
+        match chosen {
+            Ok(new) => Some(new),
+            Err(failure) => {
+                match failure {
+                    Failure::Invalid(_) => {
+                        let help = "write $$ for a dollar sign that is meant literally";
+                        self.report.error_help(at, failure.to_string(), help);
+                    }
+                    _ => self.report.error(at, failure.to_string()),
+                }
+                None
             }
         }
-        Value::Map(entries) => {
-            for entry in entries {
-                let dot = if place.key.is_empty() { "" } else { "." };
-                let key = format!("{}{dot}{}", place.key, entry.key);
-                walk(&mut entry.value, &Place { key, ..place.clone() }, env, report);
-            }
-        }
-        _ => {}
     }
 }
 

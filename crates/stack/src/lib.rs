@@ -1,7 +1,8 @@
 //! Compose files → Engine API objects → differences, as pure functions.
 //!
 //! ```text
-//! sources ─ load (yaml, interpolate, read) ─► files ─ merge ─► file ─ convert ─► Objects ─ pin ─► release
+//! sources ─ load (yaml, interpolate, schema) ─► long forms ─ merge ─► one ─ compose ─ convert ─► Objects ─ pin ─► release
+//!                                                                     └─ config ─► text
 //!                                                         Objects + Current ─ diff ─► actions
 //! ```
 //!
@@ -12,6 +13,7 @@
 pub mod compare;
 #[allow(dead_code, reason = "read here first; conversion takes the fields one by one")]
 mod compose;
+mod config;
 mod convert;
 mod deviation;
 pub mod diff;
@@ -26,11 +28,13 @@ mod read;
 pub mod release;
 mod rotate;
 mod scalar;
+mod schema;
 pub mod yaml;
 
 #[cfg(test)]
 mod tests;
 
+pub use config::{Printed, config};
 pub use deviation::{Deviation, UnknownDeviation};
 pub use engine_json::{ApiVersion, EngineJsonOptions, engine_json};
 pub use load::SOURCES_MAX;
@@ -108,11 +112,12 @@ pub struct Rendered {
 /// then those of the whole.
 pub fn render(input: &Input<'_>) -> Result<Rendered, Vec<Problem>> {
     let report = Report::new(input.sources);
-    if input.sources.is_empty() || input.sources.len() > SOURCES_MAX {
-        report.error(&Place::default(), format!("a stack takes one to {SOURCES_MAX} compose files"));
-    }
-    let files = load::load(input, &report);
-    let rendered = match merge::merge(files, &report) {
+    check_sources(input, &report);
+    let loaded = load::load(input, &report, true);
+    let waggle = compose::read_waggle(&loaded.files, &report);
+    let merged = merge::Merge { compat: &loaded.compat, report: &report }.files(loaded.files);
+    let file = merged.map(|merged| compose::read(&merged, waggle, loaded.compat, &report));
+    let rendered = match file {
         Some(file) if !report.failed() => convert::convert(input, file, &report),
         _ => None,
     };
@@ -120,5 +125,11 @@ pub fn render(input: &Input<'_>) -> Result<Rendered, Vec<Problem>> {
         (Ok(warnings), Some(rendered)) => Ok(Rendered { warnings, ..rendered }),
         (Ok(_), None) => Err(Vec::new()),
         (Err(errors), _) => Err(errors),
+    }
+}
+
+fn check_sources(input: &Input<'_>, report: &Report<'_>) {
+    if input.sources.is_empty() || input.sources.len() > SOURCES_MAX {
+        report.error(&Place::default(), format!("a stack takes one to {SOURCES_MAX} compose files"));
     }
 }

@@ -2,7 +2,7 @@
 //! was not taken: a key that nobody reads cannot be dropped silently.
 
 use crate::problem::{Place, Report};
-use crate::scalar::{bytes, duration};
+use crate::scalar::duration;
 use crate::yaml::{Entry, Node, Value, scalar::go_float};
 use std::collections::BTreeMap;
 
@@ -22,8 +22,8 @@ pub(crate) struct At<'a> {
 }
 
 impl<'a> At<'a> {
-    pub fn new(node: &'a Node, source: usize, report: &'a Report<'a>) -> At<'a> {
-        At { node, place: Place { source, span: node.span, key: String::new() }, report }
+    pub fn new(node: &'a Node, report: &'a Report<'a>) -> At<'a> {
+        At { node, place: Place { source: node.source, span: node.span, key: String::new() }, report }
     }
 
     pub fn error(&self, message: impl Into<String>) {
@@ -119,16 +119,6 @@ impl<'a> At<'a> {
         }
     }
 
-    /// Memory size text such as `50M` (1024-based) → bytes.
-    pub fn bytes(&self) -> Option<i64> {
-        let text = self.string()?;
-        let parsed = bytes::ram(&text);
-        if parsed.is_none() {
-            self.error(format!("{} is {text:?}, not a size such as 64M or 1.5g", self.name()));
-        }
-        parsed
-    }
-
     /// Items of a list.
     pub fn items(&self) -> Option<Vec<At<'a>>> {
         let Value::Seq(items) = &self.node.value else {
@@ -136,7 +126,7 @@ impl<'a> At<'a> {
         };
         let item = |(index, node): (usize, &'a Node)| At {
             node,
-            place: Place { span: node.span, key: format!("{}[{index}]", self.place.key), ..self.place },
+            place: Place { source: node.source, span: node.span, key: format!("{}[{index}]", self.place.key) },
             report: self.report,
         };
         Some(items.iter().enumerate().map(item).collect())
@@ -146,53 +136,48 @@ impl<'a> At<'a> {
         Some(self.items()?.iter().filter_map(At::string).collect())
     }
 
-    /// One string or a list of strings.
-    pub fn string_or_list(&self) -> Option<Vec<String>> {
-        match &self.node.value {
-            Value::String(text) => Some(vec![text.clone()]),
-            Value::Seq(_) => self.strings(),
-            _ => self.wrong("a string or a list of strings"),
-        }
-    }
-
     /// Text of a string, number or null (empty), as Go prints it.
     pub fn scalar(&self) -> Option<Option<String>> {
         match &self.node.value {
             Value::String(text) => Some(Some(text.clone())),
             Value::Int(value) => Some(Some(value.to_string())),
             Value::Float(value) => Some(Some(go_float(*value))),
+            Value::Time(value) => Some(Some(value.go_string())),
             Value::Null => Some(None),
             _ => self.wrong("a string, a number or empty"),
         }
     }
 
-    /// `KEY: value` mapping, or list of `KEY<separator>value`; `None` = a key without value.
-    pub fn pairs(&self, separator: char) -> Option<Vec<(String, Option<String>)>> {
-        match &self.node.value {
-            Value::Map(entries) => Some(
-                entries.iter().filter_map(|entry| Some((entry.key.clone(), self.child(entry).scalar()?))).collect(),
-            ),
-            Value::Seq(_) => {
-                let split = |text: String| match text.split_once(separator) {
-                    Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
-                    None => (text, None),
-                };
-                Some(self.strings()?.into_iter().map(split).collect())
-            }
-            _ => self.wrong("a mapping or a list"),
-        }
+    /// Text of a mapping with scalar values; `None` = a key without value.
+    pub fn pairs(&self) -> Option<BTreeMap<String, Option<String>>> {
+        let Value::Map(entries) = &self.node.value else {
+            return self.wrong("a mapping");
+        };
+        let pair = |entry: &'a Entry| Some((entry.key.clone(), self.child(entry).scalar()?));
+        Some(entries.iter().filter_map(pair).collect())
     }
 
     /// Labels and options: like [`pairs`](At::pairs), a missing value is empty.
     pub fn labels(&self) -> Option<BTreeMap<String, String>> {
-        let pairs = self.pairs('=')?;
+        let pairs = self.pairs()?;
         Some(pairs.into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect())
     }
 
-    fn child(&self, entry: &'a Entry) -> At<'a> {
+    pub fn child(&self, entry: &'a Entry) -> At<'a> {
         let dot = if self.place.key.is_empty() { "" } else { "." };
         let key = format!("{}{dot}{}", self.place.key, entry.key);
-        At { node: &entry.value, place: Place { span: entry.value.span, key, ..self.place }, report: self.report }
+        let place = Place { source: entry.value.source, span: entry.value.span, key };
+        At { node: &entry.value, place, report: self.report }
+    }
+
+    /// Where the key of `entry` stands.
+    pub fn key_of(&self, entry: &'a Entry) -> Place {
+        Place { span: entry.key_span, ..self.child(entry).place }
+    }
+
+    /// A node in the place of this one.
+    pub fn put(&self, value: Value) -> Node {
+        Node { source: self.node.source, ..Node::new(value, self.node.span) }
     }
 
     /// Opens a mapping.
@@ -239,6 +224,25 @@ impl<'a> Map<'a> {
         self.take(key)?.string()
     }
 
+    /// A string that is not empty.
+    pub fn text(&mut self, key: &str) -> Option<String> {
+        self.string(key).filter(|text| !text.is_empty())
+    }
+
+    pub fn strings(&mut self, key: &str) -> Vec<String> {
+        self.take(key).and_then(|at| at.strings()).unwrap_or_default()
+    }
+
+    /// Any integer that fits.
+    pub fn integer(&mut self, key: &str) -> Option<i64> {
+        self.take(key)?.int(i64::MIN, i64::MAX)
+    }
+
+    /// An integer of at least 0.
+    pub fn count(&mut self, key: &str) -> Option<u64> {
+        self.take(key)?.count()
+    }
+
     pub fn bool(&mut self, key: &str) -> Option<bool> {
         self.take(key)?.bool()
     }
@@ -253,34 +257,10 @@ impl<'a> Map<'a> {
             self.at.report.warn(&place, why);
         }
     }
-
-    /// Reports an error if `key` is there, and takes it.
-    pub fn refuse(&mut self, key: &str, why: &str) {
-        if let (Some(place), Some(_)) = (self.key_place(key), self.take(key)) {
-            self.at.report.error(&place, why);
-        }
-    }
-
-    /// Reports every key that was not taken. `x-` keys are warned about.
-    pub fn finish(mut self, known: &[&str]) {
-        let taken: Vec<&str> = self.entries.iter().filter(|(_, taken)| *taken).map(|(e, _)| e.key.as_str()).collect();
-        for (key, place, _) in self.rest() {
-            if key.starts_with("x-") {
-                self.at.report.warn(&place, format!("{key} is ignored"));
-                continue;
-            }
-            let message = format!("unknown key {key:?}");
-            let near = known.iter().filter(|word| !taken.contains(*word)).find(|word| similar(word, key));
-            match near {
-                Some(word) => self.at.report.error_help(&place, message, format!("did you mean {word}?")),
-                None => self.at.report.error(&place, message),
-            }
-        }
-    }
 }
 
 /// At most two single-character edits, and not most of the word.
-fn similar(a: &str, b: &str) -> bool {
+pub(crate) fn similar(a: &str, b: &str) -> bool {
     const LONGEST: usize = 40;
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     if a.len() > LONGEST || b.len() > LONGEST || a.len().abs_diff(b.len()) > 2 {

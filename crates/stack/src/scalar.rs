@@ -3,4 +3,5 @@
 pub mod bytes;
 pub mod duration;
 pub mod env_file;
+pub mod path;
 pub mod shell;

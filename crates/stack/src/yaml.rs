@@ -7,13 +7,16 @@
 
 #![allow(clippy::result_large_err, reason = "a problem ends the reading: it is moved once")]
 
+mod base64;
 mod build;
 pub mod scalar;
 #[cfg(test)]
 mod tests;
+pub mod time;
 
 use crate::problem::Problem;
 use serde::de::DeserializeOwned;
+use time::Time;
 
 /// Bytes of one file.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
@@ -34,6 +37,8 @@ pub struct Span {
 pub struct Node {
     pub value: Value,
     pub span: Span,
+    /// Index of the file among several; 0 until somebody sets it.
+    pub source: usize,
     /// Interpolation changed this scalar: it may stand for a number or boolean although it is a string.
     pub interpolated: bool,
 }
@@ -47,6 +52,8 @@ pub enum Value {
     Int(i128),
     Float(f64),
     String(String),
+    /// A timestamp that was not quoted.
+    Time(Time),
     Seq(Vec<Node>),
     /// In file order, keys unique.
     Map(Vec<Entry>),
@@ -61,7 +68,7 @@ pub struct Entry {
 
 impl Node {
     pub fn new(value: Value, span: Span) -> Node {
-        Node { value, span, interpolated: false }
+        Node { value, span, source: 0, interpolated: false }
     }
 
     /// Value of `key` if this is a mapping that has it.
@@ -79,15 +86,24 @@ impl Node {
             Value::Bool(_) => "a boolean",
             Value::Int(_) | Value::Float(_) => "a number",
             Value::String(_) => "a string",
+            Value::Time(_) => "a timestamp",
             Value::Seq(_) => "a list",
             Value::Map(_) => "a mapping",
         }
     }
 }
 
-/// Reads one YAML document. Duplicate keys, keys that are not strings, unknown tags, a second document, and anything
-/// beyond the limits of this module are errors. An empty document is [`Value::Null`].
+/// Reads one YAML document. Duplicate keys, keys that are not strings, a second document, and anything beyond the limits
+/// of this module are errors. An empty document is [`Value::Null`].
 pub fn parse(name: &str, text: &str) -> Result<Node, Problem> {
+    match first_document(name, text)? {
+        (root, None) => Ok(root),
+        (_, Some(span)) => Err(Problem::at(name, text, span, "", "a second document in one file; only one is read")),
+    }
+}
+
+/// Like [`parse`]; what follows the first document is not read, and its place is returned.
+pub fn first_document(name: &str, text: &str) -> Result<(Node, Option<Span>), Problem> {
     check_size(name, text)?;
     build::build(name, text.strip_prefix('\u{feff}').unwrap_or(text))
 }

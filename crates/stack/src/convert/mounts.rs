@@ -92,7 +92,7 @@ impl Converter<'_> {
                 let article = if kind == "image" { "an" } else { "a" };
                 self.report.error(at, format!("{article} {kind} mount needs a source"));
             }
-            MountKind::Bind if mount.relative || !is_absolute(&mount.source) => self.relative(mount, at),
+            MountKind::Bind if mount.relative.is_some() || !is_absolute(&mount.source) => self.relative(mount, at),
             _ => {}
         }
     }
@@ -101,7 +101,8 @@ impl Converter<'_> {
         if self.file.compat.contains(&Deviation::D5) {
             return;
         }
-        let message = format!("bind source {:?} is relative: it means nothing in another cluster", mount.source);
+        let written = mount.relative.as_ref().unwrap_or(&mount.source);
+        let message = format!("bind source {written:?} is relative: it means nothing in another cluster");
         let help = "write an absolute path, or use a config or a named volume; \
             or `x-waggle: {compat: [D5]}` for docker's behaviour";
         self.report.error_help(at, message, help);

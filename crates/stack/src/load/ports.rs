@@ -1,120 +1,104 @@
-//! `ports:` in the short form (`8080-8081:80-81/udp`) and the long form.
+//! Ports of a service in the short form: `8080-8081:80-81/udp` (docker/go-connections `nat`).
 
-use crate::compose::Port;
-use crate::read::{At, Spot};
-use crate::yaml::Value;
+use super::normal::entry;
+use crate::read::At;
+use crate::yaml::{Node, Value};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
 
-/// Ports one short form may stand for.
-pub const RANGE_MAX: usize = 1024;
-
-pub(super) fn read(at: &At<'_>) -> Vec<Spot<Port>> {
-    let mut ports = Vec::new();
-    for item in at.items().unwrap_or_default() {
-        match &item.node.value {
-            Value::String(text) => short(&item, text, &mut ports),
-            Value::Int(number) => short(&item, &number.to_string(), &mut ports),
-            Value::Map(_) => ports.extend(long(&item)),
-            _ => {
-                item.wrong::<()>("a string, a number or a mapping");
-            }
+/// The ports that one short form stands for, in the long form.
+pub(super) fn short(at: &At<'_>, text: &str) -> Option<Vec<Node>> {
+    let (ports, host) = match expand(text) {
+        Ok(expanded) => expanded,
+        Err(why) => {
+            at.error(format!("port {text:?}: {why}"));
+            return None;
         }
-    }
-    ports
-}
-
-fn long(at: &At<'_>) -> Option<Spot<Port>> {
-    let mut map = at.map()?;
-    let mut number = |key: &str, min| map.take(key).and_then(|at| at.int(min, 65_535)).map(|port| port as u32);
-    let (target, published) = (number("target", 1), number("published", 0));
-    let port = Port {
-        target: target.unwrap_or_default(),
-        published: published.unwrap_or_default(),
-        protocol: map.take("protocol").and_then(|at| one_of(&at, &PROTOCOLS)).unwrap_or_default(),
-        mode: map.take("mode").and_then(|at| one_of(&at, &["ingress", "host"])).unwrap_or_default(),
     };
-    for key in ["host_ip", "name", "app_protocol"] {
-        map.refuse(key, &format!("{key} of a port belongs to the Compose specification; stacks do not have it"));
+    if let Some(host) = host.filter(|host| !host.is_unspecified()) {
+        at.report.warn(&at.place, format!("host address {host} is ignored: Swarm publishes on every node"));
     }
-    let given = map.key_place("target").is_some();
-    map.finish(&["target", "published", "protocol", "mode"]);
-    if !given {
-        at.error("target is missing");
-    }
-    target.map(|_| at.spot(port))
+    let word = |word: &str| at.put(Value::String(word.to_owned()));
+    let number = |number: u16| at.put(Value::Int(number.into()));
+    let port = |port: Port| {
+        at.put(Value::Map(vec![
+            entry("mode", word("ingress")),
+            entry("target", number(port.target)),
+            entry("published", number(port.published)),
+            entry("protocol", word(&port.protocol)),
+        ]))
+    };
+    Some(ports.into_iter().map(port).collect())
 }
 
-fn one_of(at: &At<'_>, words: &[&str]) -> Option<String> {
-    let text = at.string()?;
-    if text.is_empty() || words.contains(&text.as_str()) {
-        return Some(text);
-    }
-    at.error(format!("{text:?} is none of {}", words.join(", ")));
-    None
+struct Port {
+    target: u16,
+    /// 0: Swarm chooses.
+    published: u16,
+    protocol: String,
 }
 
-fn short(at: &At<'_>, text: &str, ports: &mut Vec<Spot<Port>>) {
-    match expand(text) {
-        Ok((expanded, host)) => {
-            if let Some(host) = host {
-                at.report.warn(&at.place, format!("host address {host} is ignored: Swarm publishes on every node"));
-            }
-            ports.extend(expanded.into_iter().map(|port| at.spot(port)));
-        }
-        Err(why) => at.error(format!("port {text:?}: {why}")),
+/// Ports of `[host:][published:]target[/protocol]` in Docker's order, and the ignored host address.
+fn expand(text: &str) -> Result<(Vec<Port>, Option<IpAddr>), String> {
+    let (front, last) = text.rsplit_once(':').unwrap_or(("", text));
+    let (host, published) = front.rsplit_once(':').unwrap_or(("", front));
+    let mut parts = last.split('/');
+    let target = parts.next().unwrap_or_default();
+    let protocol = parts.next().filter(|protocol| !protocol.is_empty()).unwrap_or("tcp").to_lowercase();
+    let host = address(host)?;
+    if target.is_empty() {
+        return Err("it has no target port".into());
     }
-}
-
-/// Ports of `[host:][published:]target[/protocol]`, and the ignored host address.
-fn expand(text: &str) -> Result<(Vec<Port>, Option<&str>), String> {
-    let (ports, protocol) = text.rsplit_once('/').unwrap_or((text, "tcp"));
-    let protocol = protocol.to_ascii_lowercase();
+    let (first, last) = range(target)?;
+    let published = if published.is_empty() { None } else { Some(range(published)?) };
+    let (count, width) = (last - first, published.map(|(first, last)| last - first));
+    if count != 0 && width.is_some_and(|width| width != count) {
+        return Err(format!(
+            "{} targets cannot be published on {} ports",
+            u32::from(count) + 1,
+            width.map_or(0, u32::from) + 1
+        ));
+    }
     if !PROTOCOLS.contains(&protocol.as_str()) {
         return Err(format!("protocol {protocol:?} is none of {}", PROTOCOLS.join(", ")));
     }
-    let (front, target) = ports.rsplit_once(':').unwrap_or(("", ports));
-    let (host, published) = match front.rsplit_once(':') {
-        Some((host, published)) => (Some(host).filter(|host| !host.is_empty()), published),
-        None => (None, front),
+    // Docker sorts by the text of target and protocol: 100/tcp comes before 80/tcp.
+    let mut sorted: BTreeMap<String, Vec<Port>> = BTreeMap::new();
+    for step in 0..=count.max(width.unwrap_or(0)) {
+        let target = if count == 0 { first } else { first + step };
+        let published = published.map_or(0, |(first, _)| first + step);
+        let port = Port { target, published, protocol: protocol.clone() };
+        sorted.entry(target.to_string()).or_default().push(port);
+    }
+    Ok((sorted.into_values().flatten().collect(), host))
+}
+
+/// Of a host, with or without brackets.
+fn address(host: &str) -> Result<Option<IpAddr>, String> {
+    if host.is_empty() {
+        return Ok(None);
+    }
+    let bare = match host.strip_prefix('[') {
+        Some(inner) => inner.strip_suffix(']').unwrap_or_default(),
+        None => host,
     };
-    let address = |host: &str| {
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        bare.parse::<IpAddr>().is_ok()
-    };
-    if let Some(host) = host.filter(|host| !address(host)) {
-        return Err(format!("{host:?} is not an IP address"));
-    }
-    let (first, last) = range(target)?;
-    if first == 0 {
-        return Err("the target must not be 0".into());
-    }
-    let count = usize::from(last - first) + 1;
-    let published = if published.is_empty() { None } else { Some(range(published)?) };
-    let published_count = published.map_or(count, |(first, last)| usize::from(last - first) + 1);
-    if published_count != count && count != 1 {
-        return Err(format!("{count} targets cannot be published on {published_count} ports"));
-    }
-    if count.max(published_count) > RANGE_MAX {
-        return Err(format!("it stands for more than {RANGE_MAX} ports"));
-    }
-    let port = |index: usize| Port {
-        target: u32::from(if count == 1 { first } else { first.saturating_add(index as u16) }),
-        published: published.map_or(0, |(first, _)| u32::from(first.saturating_add(index as u16))),
-        protocol: protocol.clone(),
-        mode: "ingress".into(),
-    };
-    Ok(((0..count.max(published_count)).map(port).collect(), host))
+    bare.parse().map(Some).map_err(|_| format!("{host:?} is not an IP address"))
 }
 
 fn range(text: &str) -> Result<(u16, u16), String> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let number = |text: &str| {
-        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        text.parse::<u16>().ok().filter(|_| digits).ok_or_else(|| format!("{text:?} is not a port number"))
+    let mut parts = text.split('-');
+    let mut number = || {
+        let part = parts.next()?;
+        let digits = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        part.parse::<u16>().ok().filter(|_| digits)
     };
-    let (first, last) = (number(first)?, number(last)?);
+    let first = number().ok_or_else(|| format!("{text:?} is not a port number"))?;
+    let last = match text.contains('-') {
+        true => number().ok_or_else(|| format!("{text:?} is not a range of port numbers"))?,
+        false => first,
+    };
     if first > last {
         return Err(format!("the range {text} runs backwards"));
     }
@@ -142,6 +126,11 @@ mod tests {
             ("80-81:90-91/sctp", vec!["80:90/sctp", "81:91/sctp"]),
             ("80-81:90", vec!["80:90/tcp", "81:90/tcp"]),
             ("90-91", vec!["0:90/tcp", "0:91/tcp"]),
+            ("99-100", vec!["0:100/tcp", "0:99/tcp"]),
+            ("0", vec!["0:0/tcp"]),
+            ("::1:80:81", vec!["80:81/tcp"]),
+            ("80/udp/x", vec!["0:80/udp"]),
+            ("1-2-3", vec!["0:1/tcp", "0:2/tcp"]),
         ] {
             assert_eq!(shown(text).unwrap(), expected, "{text}");
         }
@@ -149,7 +138,6 @@ mod tests {
             "",
             "a",
             "80:",
-            "0",
             "80:81:",
             "65536",
             "80-70:1",
@@ -157,7 +145,7 @@ mod tests {
             "1/icmp",
             "80:80:80:80",
             "h:1:2",
-            "1-65535",
+            "[::1:80:80",
             "-1",
             "+1",
         ] {

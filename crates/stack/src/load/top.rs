@@ -1,125 +1,133 @@
-//! Top-level networks, volumes, secrets and configs.
+//! What is settled while top-level networks, volumes, secrets and configs are loaded: names of external ones, files.
 
-use crate::compose::{FileObject, Network, Volume};
-use crate::read::{At, Map};
-use crate::yaml::Value;
+use super::Context;
+use super::normal::entry;
+use crate::read::At;
+use crate::scalar::path;
+use crate::schema::{Keys, top as schema};
+use crate::yaml::{Entry, Node, Value};
 
-/// Whether an entry is external, and the name given inside `external: {name: …}`.
-fn external(map: &mut Map<'_>) -> (bool, Option<String>) {
-    let Some(at) = map.take("external") else { return (false, None) };
-    if !matches!(at.node.value, Value::Map(_)) {
-        return (at.bool().unwrap_or(false), None);
-    }
-    let Some(mut inner) = at.map() else { return (true, None) };
-    let name = inner.string("name");
-    inner.finish(&["name"]);
-    if name.is_some() {
-        at.report.warn(&at.place, "external.name is deprecated; write name beside external: true");
-    }
-    (true, name)
+/// Key in a secret or config for our own use: it has neither file nor driver.
+pub(crate) const NO_FILE: &str = "x-no-file";
+
+/// The four sections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    Networks,
+    Volumes,
+    Secrets,
+    Configs,
 }
 
-fn name(map: &mut Map<'_>, inner: Option<String>) -> Option<String> {
-    let at = map.take("name");
-    let outer = at.as_ref().and_then(At::string);
-    if let (Some(_), Some(at)) = (&inner, &at) {
-        at.error("name and external.name conflict; keep name");
-    }
-    outer.or(inner).filter(|name| !name.is_empty())
-}
-
-/// An external entry exists already, so nothing else about it can be said here.
-fn external_only(map: &Map<'_>, keys: &[&str]) {
-    for key in keys {
-        if let Some(place) = map.key_place(key) {
-            map.at.report.error(&place, format!("external and {key} cannot be used together"));
+impl Section {
+    /// Keys of its entries; `named`: the entry has a proper name.
+    pub fn keys(self, named: bool) -> &'static Keys {
+        match self {
+            Section::Networks if !named => &schema::MISNAMED_NETWORK,
+            Section::Networks => &schema::NETWORK,
+            Section::Volumes => &schema::VOLUME,
+            Section::Secrets => &schema::SECRET,
+            Section::Configs => &schema::CONFIG,
         }
     }
 }
 
-pub(super) fn network(at: &At<'_>) -> Option<Network> {
-    if at.node.value == Value::Null {
-        return Some(Network::default());
-    }
-    let mut map = at.map()?;
-    let (external, inner) = external(&mut map);
-    if external {
-        external_only(&map, &["driver", "driver_opts", "ipam", "internal", "attachable", "labels"]);
-    }
-    let mut network = Network {
-        external,
-        name: name(&mut map, inner),
-        driver: map.string("driver").filter(|driver| !driver.is_empty()),
-        driver_opts: map.take("driver_opts").and_then(|at| at.labels()),
-        attachable: map.bool("attachable").unwrap_or(false),
-        internal: map.bool("internal").unwrap_or(false),
-        labels: map.labels("labels"),
-        ..Network::default()
-    };
-    if let Some(mut ipam) = map.take("ipam").and_then(|at| at.map()) {
-        network.ipam_driver = ipam.string("driver").filter(|driver| !driver.is_empty());
-        for item in ipam.take("config").and_then(|at| at.items()).unwrap_or_default() {
-            let Some(mut config) = item.map() else { continue };
-            network.subnets.extend(config.string("subnet"));
-            config.finish(&["subnet"]);
+impl Context<'_> {
+    /// Settles the long form `at` of the entry `name`.
+    pub(super) fn settle(&self, section: Section, name: &str, at: &At<'_>) -> Node {
+        let Value::Map(entries) = &at.node.value else { return at.node.clone() };
+        let mut entries = entries.clone();
+        let inner = take(&mut entries, "external");
+        let external = inner.as_ref().and_then(|inner| inner.value.get("external")).is_some_and(is_true);
+        let inner_name =
+            inner.as_ref().and_then(|inner| inner.value.get("name").cloned()).filter(|name| !is_empty(name));
+        if external {
+            self.check_external(section, &entries, at);
+            self.external_name(&mut entries, inner_name, name, at);
+            let inner = inner.map_or(at.put(Value::Null), |inner| inner.value);
+            entries.push(entry("external", Node { value: Value::Bool(true), ..inner }));
+            return at.put(Value::Map(entries));
         }
-        ipam.finish(&["driver", "config"]);
+        match section {
+            // Docker keeps the extensions of external ones only.
+            Section::Networks | Section::Volumes => {
+                entries.retain(|entry| !entry.key.starts_with("x-") || entry.key == "x-cluster-spec");
+            }
+            Section::Secrets | Section::Configs => self.set_file(&mut entries, at),
+        }
+        at.put(Value::Map(entries))
     }
-    map.finish(&["name", "driver", "driver_opts", "ipam", "external", "internal", "attachable", "labels"]);
-    Some(network)
+
+    fn check_external(&self, section: Section, entries: &[Entry], at: &At<'_>) {
+        if section != Section::Volumes {
+            return;
+        }
+        let set = |entry: &&Entry| ["driver", "driver_opts", "labels"].contains(&entry.key.as_str());
+        for found in entries.iter().filter(set).filter(|entry| !is_empty(&entry.value)) {
+            at.report.error(&at.key_of(found), format!("external and {} cannot be used together", found.key));
+        }
+    }
+
+    fn external_name(&self, entries: &mut Vec<Entry>, inner: Option<Node>, key: &str, at: &At<'_>) {
+        let outer = take(entries, "name").filter(|name| !is_empty(&name.value));
+        let name = match (outer, inner) {
+            (Some(outer), Some(_)) => {
+                at.report.error(&at.key_of(&outer), "name and external.name conflict; keep name");
+                outer.value
+            }
+            (Some(outer), None) => outer.value,
+            (None, Some(inner)) => {
+                at.report.warn(&at.place, "external.name is deprecated; write name beside external: true");
+                inner
+            }
+            (None, None) => at.put(Value::String(key.to_owned())),
+        };
+        entries.push(entry("name", name));
+    }
+
+    /// The file becomes absolute; even none does, in Docker's way.
+    fn set_file(&self, entries: &mut Vec<Entry>, at: &At<'_>) {
+        let driver = entries.iter().any(|entry| entry.key == "driver" && !is_empty(&entry.value));
+        let file = take(entries, "file");
+        if driver {
+            if let Some(file) = file.filter(|file| !is_empty(&file.value)) {
+                at.report.error(&at.key_of(&file), "driver and file cannot be used together");
+            }
+            return;
+        }
+        let (node, written) = match file {
+            Some(Entry { value: node @ Node { value: Value::String(_), .. }, .. }) => {
+                let Value::String(text) = &node.value else { return };
+                (node.clone(), text.clone())
+            }
+            _ => (at.put(Value::Null), String::new()),
+        };
+        if written.is_empty() {
+            entries.push(entry(NO_FILE, at.put(Value::Bool(true))));
+        }
+        let absolute = path::absolute(self.input.workdir, &written);
+        entries.push(entry("file", Node { value: Value::String(absolute), ..node }));
+    }
 }
 
-pub(super) fn volume(at: &At<'_>) -> Option<Volume> {
-    if at.node.value == Value::Null {
-        return Some(Volume::default());
-    }
-    let mut map = at.map()?;
-    let (external, inner) = external(&mut map);
-    if external {
-        external_only(&map, &["driver", "driver_opts", "labels"]);
-    }
-    let volume = Volume {
-        external,
-        name: name(&mut map, inner),
-        driver: map.string("driver").filter(|driver| !driver.is_empty()),
-        driver_opts: map.take("driver_opts").and_then(|at| at.labels()),
-        labels: map.labels("labels"),
-        cluster: map.take("x-cluster-spec").is_some(),
-    };
-    map.finish(&["name", "driver", "driver_opts", "external", "labels"]);
-    Some(volume)
+fn take(entries: &mut Vec<Entry>, key: &str) -> Option<Entry> {
+    let index = entries.iter().position(|entry| entry.key == key)?;
+    Some(entries.remove(index))
 }
 
-pub(super) const SECRET: &str = "secret";
-pub(super) const CONFIG: &str = "config";
+fn is_true(node: &Node) -> bool {
+    node.value == Value::Bool(true)
+}
 
-/// A secret or config; `what` names it in messages.
-pub(super) fn file_object(at: &At<'_>, what: &str) -> Option<FileObject> {
-    let mut map = at.map()?;
-    let (external, inner) = external(&mut map);
-    if external {
-        external_only(&map, &["file", "labels"]);
+pub(crate) fn is_empty(node: &Node) -> bool {
+    match &node.value {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Int(int) => *int == 0,
+        Value::Float(float) => *float == 0.0,
+        Value::String(text) => text.is_empty(),
+        Value::Time(_) => false,
+        Value::Seq(items) => items.is_empty(),
+        Value::Map(entries) => entries.is_empty(),
     }
-    let file = map.take("file").and_then(|at| Some(at.spot(at.string()?)));
-    let driver = |map: &mut Map<'_>, key: &str| map.take(key).and_then(|at| Some(at.spot(at.string()?)));
-    let object = FileObject {
-        external,
-        name: name(&mut map, inner),
-        file,
-        labels: map.labels("labels"),
-        driver: driver(&mut map, "driver"),
-        driver_opts: map.labels("driver_opts"),
-        template_driver: driver(&mut map, "template_driver"),
-    };
-    for key in ["content", "environment"] {
-        map.refuse(key, &format!("{key} of a {what} belongs to the Compose specification; use file"));
-    }
-    let lacks_file =
-        !object.external && object.file.is_none() && object.driver.is_none() && map.key_place("file").is_none();
-    map.finish(&["name", "file", "external", "labels", "driver", "driver_opts", "template_driver"]);
-    if lacks_file {
-        at.error(format!("{what} has neither file nor external: true"));
-        return None;
-    }
-    Some(object)
 }

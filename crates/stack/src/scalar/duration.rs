@@ -14,12 +14,13 @@ pub fn nanos(text: &str) -> Result<i64, String> {
     if rest.is_empty() {
         return Err(bad());
     }
-    let mut total: i128 = 0;
+    let too_long = || format!("{text:?} is too long");
+    let mut total: u64 = 0;
     while !rest.is_empty() {
         let (number, tail) = rest.split_at(end(rest, |b| b.is_ascii_digit() || b == b'.'));
         let (unit, tail) = tail.split_at(end(tail, |b| !b.is_ascii_digit() && b != b'.'));
         rest = tail;
-        let scale: i128 = match unit {
+        let scale: u64 = match unit {
             "ns" => 1,
             "us" | "µs" | "μs" => 1_000,
             "ms" => 1_000_000,
@@ -29,40 +30,83 @@ pub fn nanos(text: &str) -> Result<i64, String> {
             "" => return Err(format!("{text:?} lacks a unit")),
             _ => return Err(format!("{text:?} has the unknown unit {unit:?}")),
         };
-        total += scaled(number, scale).ok_or_else(bad)?;
-        if total > i128::from(i64::MAX) {
-            return Err(format!("{text:?} is too long"));
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
+            return Err(bad());
         }
+        let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().map_err(|_| too_long())? };
+        let whole = whole.checked_mul(scale).filter(|whole| *whole <= LONGEST).ok_or_else(too_long)?;
+        total = total.checked_add(whole + part(fraction, scale)).filter(|t| *t <= LONGEST).ok_or_else(too_long)?;
     }
-    let total = total as i64;
-    Ok(if negative { -total } else { total })
+    match i64::try_from(total) {
+        Ok(total) => Ok(if negative { -total } else { total }),
+        Err(_) if negative => Ok(i64::MIN),
+        Err(_) => Err(too_long()),
+    }
+}
+
+/// Also the negative one.
+const LONGEST: u64 = 1 << 63;
+
+/// A decimal fraction of `scale`, cut towards zero, with Go's precision: digits beyond 63 bits are not read.
+fn part(fraction: &str, scale: u64) -> u64 {
+    let (mut value, mut divisor) = (0_u64, 1_f64);
+    for digit in fraction.bytes().map(|b| u64::from(b - b'0')) {
+        if value > (LONGEST - 1) / 10 || value * 10 + digit > LONGEST {
+            break;
+        }
+        value = value * 10 + digit;
+        divisor *= 10.0;
+    }
+    (value as f64 * (scale as f64 / divisor)) as u64
+}
+
+/// Go's `Duration.String`: `1h2m0s`, `1.5s`, `500ms`, `0s`.
+pub fn show(nanos: i64) -> String {
+    let sign = if nanos < 0 { "-" } else { "" };
+    let total = nanos.unsigned_abs();
+    let decimal = |whole: u64, fraction: u64, digits: usize| {
+        let fraction = format!("{fraction:0digits$}");
+        let fraction = fraction.trim_end_matches('0');
+        if fraction.is_empty() { whole.to_string() } else { format!("{whole}.{fraction}") }
+    };
+    let (seconds, below) = (total / 1_000_000_000, total % 1_000_000_000);
+    let text = match (seconds, below) {
+        (0, 0) => "0s".to_owned(),
+        (0, 1..1_000) => format!("{below}ns"),
+        (0, 1_000..1_000_000) => decimal(below / 1_000, below % 1_000, 3) + "µs",
+        (0, _) => decimal(below / 1_000_000, below % 1_000_000, 6) + "ms",
+        (1..60, _) => decimal(seconds, below, 9) + "s",
+        (60..3_600, _) => format!("{}m{}s", seconds / 60, decimal(seconds % 60, below, 9)),
+        _ => format!("{}h{}m{}s", seconds / 3_600, seconds / 60 % 60, decimal(seconds % 60, below, 9)),
+    };
+    format!("{sign}{text}")
 }
 
 fn end(text: &str, inside: impl Fn(u8) -> bool) -> usize {
     text.bytes().position(|b| !inside(b)).unwrap_or(text.len())
 }
 
-/// `number` (digits with at most one point) times `scale`, cut towards zero.
-fn scaled(number: &str, scale: i128) -> Option<i128> {
-    const DIGITS_MAX: usize = 18;
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.is_empty() && fraction.is_empty() || fraction.contains('.') {
-        return None;
-    }
-    if whole.len() > DIGITS_MAX + 1 {
-        return None;
-    }
-    let mut total = if whole.is_empty() { 0 } else { whole.parse::<i128>().ok()? * scale };
-    let fraction = &fraction[..fraction.len().min(DIGITS_MAX)];
-    if !fraction.is_empty() {
-        total += fraction.parse::<i128>().ok()? * scale / 10_i128.pow(fraction.len() as u32);
-    }
-    Some(total)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::nanos;
+    use super::{nanos, show};
+
+    #[test]
+    fn shown_as_go_shows_them() {
+        for (nanos, text) in [
+            (0, "0s"),
+            (7, "7ns"),
+            (1_500, "1.5µs"),
+            (500_000_000, "500ms"),
+            (1_000_000_001, "1.000000001s"),
+            (90_000_000_000, "1m30s"),
+            (3_720_000_000_000, "1h2m0s"),
+            (-5_400_000_000_000, "-1h30m0s"),
+            (i64::MIN, "-2562047h47m16.854775808s"),
+        ] {
+            assert_eq!(show(nanos), text);
+        }
+    }
 
     #[test]
     fn table() {

@@ -2,13 +2,19 @@
 
 use std::collections::BTreeMap;
 
+/// Longest line; Docker's reader stops at longer ones.
+const LINE_BYTES_MAX: usize = 64 * 1024 - 1;
+
 /// Reads the lines in order. A key without `=` takes its value from `env` or is left out. `Err` names the line.
 pub fn parse(bytes: &[u8], env: &BTreeMap<String, String>) -> Result<Vec<(String, String)>, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut pairs = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let line = line.trim_start();
+    for (index, line) in text.split('\n').enumerate() {
+        if line.len() > LINE_BYTES_MAX {
+            return Err(format!("line {} is longer than {LINE_BYTES_MAX} bytes", index + 1));
+        }
+        let line = line.strip_suffix('\r').unwrap_or(line).trim_start();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
@@ -19,7 +25,7 @@ pub fn parse(bytes: &[u8], env: &BTreeMap<String, String>) -> Result<Vec<(String
         if key.is_empty() {
             return Err(format!("line {} has no name before =", index + 1));
         }
-        if key.contains(char::is_whitespace) {
+        if key.contains([' ', '\t']) {
             return Err(format!("line {}: the name {key:?} holds white space", index + 1));
         }
         pairs.extend(value.map(|value| (key.to_owned(), value)));

@@ -1,34 +1,38 @@
 //! Parser events → tree, with the limits. An explicit stack instead of recursion: depth is the file's choice.
 
-use super::{DEPTH_MAX, Entry, NODES_MAX, Node, Span, Value, scalar};
+use super::{DEPTH_MAX, Entry, NODES_MAX, Node, Span, Value, base64, scalar};
 use crate::problem::Problem;
 use granit_parser::{Event, Parser, ScalarStyle, Tag};
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(super) fn build(name: &str, text: &str) -> Result<Node, Problem> {
+/// The first document and where a second one starts.
+pub(super) fn build(name: &str, text: &str) -> Result<(Node, Option<Span>), Problem> {
     let mut builder = Builder { name, text, stack: Vec::new(), anchors: BTreeMap::new(), root: None, nodes: 0 };
     let options = granit_parser::options! {
         emit_comments: false,
         flow_nesting_limit: DEPTH_MAX,
         block_nesting_limit: DEPTH_MAX,
     };
-    let mut documents = 0;
+    let mut ended = false;
     for next in Parser::new_from_str_with_options(text, options) {
-        let (event, span) = next.map_err(|error| {
-            let at = error.marker();
-            let span = Span { line: at.line() as u32, column: at.col() as u32 + 1, width: 1 };
-            Problem::at(name, text, span, "", error.kind().to_string())
-        })?;
-        let span = convert(&span);
-        if let Event::DocumentStart(..) = event {
-            documents += 1;
-            if documents > 1 {
-                return Err(builder.problem(span, "a second document in one file; only one is read"));
+        let (event, span) = match next {
+            Ok((event, span)) => (event, convert(&span)),
+            Err(error) => {
+                let at = error.marker();
+                let span = Span { line: at.line() as u32, column: at.col() as u32 + 1, width: 1 };
+                if ended {
+                    return Ok((builder.root(), Some(span)));
+                }
+                return Err(Problem::at(name, text, span, "", error.kind().to_string()));
             }
+        };
+        match event {
+            Event::DocumentStart(..) if ended => return Ok((builder.root(), Some(span))),
+            Event::DocumentEnd => ended = true,
+            event => builder.event(event, span)?,
         }
-        builder.event(event, span)?;
     }
-    Ok(builder.root.unwrap_or(Node::new(Value::Null, Span { line: 1, column: 1, width: 1 })))
+    Ok((builder.root(), None))
 }
 
 fn convert(span: &granit_parser::Span) -> Span {
@@ -47,8 +51,8 @@ struct Map {
     keys: BTreeSet<String>,
     /// Key read, value to come.
     pending: Option<(Key, Span)>,
-    /// Values of `<<`, in order.
-    merges: Vec<Node>,
+    /// Value of `<<` and its line; at most one.
+    merges: Vec<(Node, u32)>,
 }
 
 enum Key {
@@ -73,6 +77,10 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
+    fn root(&mut self) -> Node {
+        self.root.take().unwrap_or(Node::new(Value::Null, Span { line: 1, column: 1, width: 1 }))
+    }
+
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Problem> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -84,14 +92,14 @@ impl Builder<'_> {
                     self.add(node, anchor, 1)
                 }
             }
-            Event::SequenceStart(_, anchor, tag) => {
-                self.open(tag.as_deref(), "tag:yaml.org,2002:seq", span)?;
+            Event::SequenceStart(_, anchor, _) => {
+                self.open(span)?;
                 let first_node = self.nodes;
                 self.stack.push(Frame::Seq { items: Vec::new(), span, anchor, first_node });
                 Ok(())
             }
-            Event::MappingStart(_, anchor, tag) => {
-                self.open(tag.as_deref(), "tag:yaml.org,2002:map", span)?;
+            Event::MappingStart(_, anchor, _) => {
+                self.open(span)?;
                 let first_node = self.nodes;
                 self.stack.push(Frame::Map { map: Map::default(), span, anchor, first_node });
                 Ok(())
@@ -102,12 +110,10 @@ impl Builder<'_> {
         }
     }
 
-    fn open(&mut self, tag: Option<&Tag>, allowed: &str, span: Span) -> Result<(), Problem> {
+    /// Tags of lists and mappings mean nothing to yaml.v3.
+    fn open(&mut self, span: Span) -> Result<(), Problem> {
         if self.wants_key() {
             return Err(self.problem(span, "a key must be a string, not a list or mapping"));
-        }
-        if let Some(tag) = tag.filter(|tag| tag.to_string() != allowed && !is_core(tag, allowed)) {
-            return Err(self.problem(span, format!("unknown tag {}", tag.original())));
         }
         self.count(1, span)?;
         if self.stack.len() >= DEPTH_MAX {
@@ -202,10 +208,11 @@ impl Builder<'_> {
                 None
             }
             Some(Frame::Map { map, .. }) => match map.pending.take() {
-                Some((Key::Merge, _)) => {
-                    map.merges.push(node);
+                Some((Key::Merge, span)) if map.merges.is_empty() => {
+                    map.merges.push((node, span.line));
                     None
                 }
+                Some((Key::Merge, span)) => Some(("<<".to_owned(), span, map.merges[0].1)),
                 Some((Key::Text(key), key_span)) if map.keys.insert(key.clone()) => {
                     map.entries.push(Entry { key, key_span, value: node });
                     None
@@ -229,7 +236,7 @@ impl Builder<'_> {
     /// Own keys win over merged ones, earlier merged mappings over later ones.
     fn merged(&self, map: Map) -> Result<Vec<Entry>, Problem> {
         let Map { mut entries, mut keys, merges, .. } = map;
-        for merge in merges {
+        for (merge, _) in merges {
             let list = match merge.value {
                 Value::Seq(list) => list,
                 value => vec![Node::new(value, merge.span)],
@@ -244,29 +251,35 @@ impl Builder<'_> {
         Ok(entries)
     }
 
+    /// yaml.v3 knows the core types, `!!binary` and `!!timestamp`; a scalar with any other tag is a string.
     fn scalar(&self, text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Result<Node, Problem> {
-        let refuse = |why: String| {
-            let problem = self.problem(span, format!("{text:?}: {why}"));
-            problem.with_help("quote it to make it a string")
-        };
-        let value = match tag {
-            None if style == ScalarStyle::Plain => scalar::resolve(text).map_err(refuse)?,
-            None => Value::String(text.to_owned()),
-            Some(tag) => match tag.core_suffix() {
-                Some("str") => Value::String(text.to_owned()),
-                Some(kind @ ("int" | "float" | "bool" | "null")) => {
-                    let value = scalar::resolve(text).map_err(refuse)?;
-                    match (kind, &value) {
-                        ("int", Value::Int(_)) | ("float", Value::Float(_)) => value,
-                        ("float", Value::Int(int)) => Value::Float(*int as f64),
-                        ("bool", Value::Bool(_)) | ("null", Value::Null) => value,
-                        _ => return Err(self.problem(span, format!("{text:?} is not of type {kind}"))),
-                    }
+        let string = || Value::String(text.to_owned());
+        let tag = tag.map(Tag::to_string);
+        let suffix = tag.as_deref().map(|tag| tag.strip_prefix("tag:yaml.org,2002:").unwrap_or_default());
+        let value = match suffix {
+            None if style == ScalarStyle::Plain => scalar::resolve(text),
+            None => string(),
+            Some("binary") => return self.binary(text, span),
+            Some(kind @ ("int" | "float" | "bool" | "null" | "timestamp")) => {
+                let value = scalar::resolve(text);
+                match (kind, &value) {
+                    ("int", Value::Int(_)) | ("float", Value::Float(_)) | ("timestamp", Value::Time(_)) => value,
+                    ("float", Value::Int(int)) => Value::Float(*int as f64),
+                    ("bool", Value::Bool(_)) | ("null", Value::Null) => value,
+                    _ => return Err(self.problem(span, format!("{text:?} is not of type {kind}"))),
                 }
-                _ => return Err(self.problem(span, format!("unknown tag {}", tag.original()))),
-            },
+            }
+            Some(_) => string(),
         };
         Ok(Node::new(value, span))
+    }
+
+    fn binary(&self, text: &str, span: Span) -> Result<Node, Problem> {
+        let decoded = base64::decode(text).and_then(|bytes| String::from_utf8(bytes).ok());
+        match decoded {
+            Some(text) => Ok(Node::new(Value::String(text), span)),
+            None => Err(self.problem(span, "a binary value must be base64 of UTF-8 text")),
+        }
     }
 
     fn count(&mut self, nodes: usize, span: Span) -> Result<(), Problem> {
@@ -280,10 +293,6 @@ impl Builder<'_> {
     fn problem(&self, span: Span, message: impl Into<String>) -> Problem {
         Problem::at(self.name, self.text, span, "", message)
     }
-}
-
-fn is_core(tag: &Tag, allowed: &str) -> bool {
-    tag.core_suffix().is_some_and(|suffix| allowed.ends_with(&format!(":{suffix}")))
 }
 
 fn height(node: &Node) -> usize {

@@ -4,37 +4,39 @@
 //! binary. Unlike YAML 1.1, `yes`, `on` and `22:22` are strings.
 
 use super::Value;
+use super::time::Time;
 
-/// Resolves a plain (unquoted) scalar without a tag. `Err` says why it is refused.
-pub fn resolve(text: &str) -> Result<Value, String> {
+/// Resolves a plain (unquoted) scalar without a tag.
+pub fn resolve(text: &str) -> Value {
     match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Ok(Value::Null),
-        "true" | "True" | "TRUE" => return Ok(Value::Bool(true)),
-        "false" | "False" | "FALSE" => return Ok(Value::Bool(false)),
-        ".nan" | ".NaN" | ".NAN" => return Ok(Value::Float(f64::NAN)),
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Ok(Value::Float(f64::INFINITY)),
-        "-.inf" | "-.Inf" | "-.INF" => return Ok(Value::Float(f64::NEG_INFINITY)),
+        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
+        "true" | "True" | "TRUE" => return Value::Bool(true),
+        "false" | "False" | "FALSE" => return Value::Bool(false),
+        ".nan" | ".NaN" | ".NAN" => return Value::Float(f64::NAN),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Value::Float(f64::INFINITY),
+        "-.inf" | "-.Inf" | "-.INF" => return Value::Float(f64::NEG_INFINITY),
         _ => {}
     }
     let numeric = text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.'));
     if !numeric {
-        return Ok(Value::String(text.to_owned()));
+        return Value::String(text.to_owned());
     }
-    match date(text) {
-        Some(Date::Day(shown)) => return Ok(Value::String(shown)),
-        Some(Date::Time) => return Err("a time that is not quoted has no one meaning".into()),
-        None => {}
-    }
-    Ok(number(text).unwrap_or_else(|| Value::String(text.to_owned())))
+    let time = || Time::parse(text).map(Value::Time);
+    time().or_else(|| number(text)).unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
 /// An integer or float in yaml.v3's syntax.
 pub fn number(text: &str) -> Option<Value> {
-    let plain: String = text.chars().filter(|c| *c != '_').collect();
-    if let Some(int) = integer(&plain) {
-        return Some(Value::Int(int));
+    if text.starts_with('.') {
+        return float(text);
     }
-    is_float(&plain).then(|| plain.parse().ok().map(Value::Float)).flatten()
+    let plain: String = text.chars().filter(|c| *c != '_').collect();
+    integer(&plain).map(Value::Int).or_else(|| float(&plain))
+}
+
+fn float(text: &str) -> Option<Value> {
+    let value = text.parse::<f64>().ok().filter(|value| is_float(text) && value.is_finite())?;
+    Some(Value::Float(value))
 }
 
 /// Go's `ParseInt` with base 0, then `ParseUint`.
@@ -55,8 +57,9 @@ fn integer(text: &str) -> Option<i128> {
         return None;
     }
     let value = i128::from(u64::from_str_radix(digits, radix).ok()?);
+    let signed = text.starts_with(['-', '+']);
     let value = if negative { -value } else { value };
-    (value >= i128::from(i64::MIN)).then_some(value)
+    (value >= i128::from(i64::MIN) && (!signed || value <= i128::from(i64::MAX))).then_some(value)
 }
 
 /// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
@@ -75,43 +78,7 @@ fn is_float(text: &str) -> bool {
     mantissa_ok && exponent.is_none_or(|e| digits(e.strip_prefix(['-', '+']).unwrap_or(e)))
 }
 
-enum Date {
-    /// As Go prints the time it would make of it.
-    Day(String),
-    Time,
-}
-
-fn date(text: &str) -> Option<Date> {
-    let mut parts = text.splitn(3, '-');
-    let (year, month, rest) = (parts.next()?, parts.next()?, parts.next()?);
-    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-    let (day, time) = rest.split_at(end);
-    let number = |s: &str, max: u32| -> Option<u32> {
-        let ok = (1..=2).contains(&s.len()) && s.bytes().all(|b| b.is_ascii_digit());
-        s.parse().ok().filter(|n| ok && (1..=max).contains(n))
-    };
-    if year.len() != 4 || !year.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let year: u32 = year.parse().ok()?;
-    let month = number(month, 12)?;
-    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let days = match month {
-        2 if leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    };
-    let day = number(day, days)?;
-    if time.is_empty() {
-        return Some(Date::Day(format!("{year:04}-{month:02}-{day:02} 00:00:00 +0000 UTC")));
-    }
-    let clock = time.strip_prefix(['T', 't', ' '])?;
-    let is_clock = clock.starts_with(|c: char| c.is_ascii_digit()) && clock.matches(':').count() >= 2;
-    is_clock.then_some(Date::Time)
-}
-
-/// How Go's `fmt.Sprint` prints a float64.
+/// How Go's `fmt.Sprint` and yaml.v3 print a float64: shortest digits, with an exponent from 1e6 on and below 1e-4.
 pub fn go_float(value: f64) -> String {
     if value.is_nan() {
         return "NaN".into();
@@ -119,12 +86,25 @@ pub fn go_float(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "+Inf".into() } else { "-Inf".into() };
     }
-    let scientific = format!("{value:e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if value == 0.0 || (-4..21).contains(&exponent) {
-        return value.to_string();
+    exponential(&format!("{value:e}")).unwrap_or_else(|| value.to_string())
+}
+
+/// [`go_float`] of a float32.
+pub fn go_float32(value: f32) -> String {
+    if !value.is_finite() {
+        return go_float(f64::from(value));
+    }
+    exponential(&format!("{value:e}")).unwrap_or_else(|| value.to_string())
+}
+
+/// Rust's shortest `d.ddde±x` → Go's, if Go prints an exponent.
+fn exponential(scientific: &str) -> Option<String> {
+    const PLAIN: std::ops::Range<i32> = -4..6;
+    let (mantissa, exponent) = scientific.split_once('e')?;
+    let exponent: i32 = exponent.parse().ok()?;
+    if PLAIN.contains(&exponent) {
+        return None;
     }
     let sign = if exponent < 0 { '-' } else { '+' };
-    format!("{mantissa}e{sign}{:02}", exponent.abs())
+    Some(format!("{mantissa}e{sign}{:02}", exponent.abs()))
 }

@@ -1,6 +1,6 @@
-//! `deploy:` of a service.
+//! `deploy` of a service of the merged file.
 
-use crate::compose::{Deploy, Resources, RestartPolicy, Update};
+use super::{Deploy, Resources, RestartPolicy, Update};
 use crate::read::{At, Map, Spot};
 use crate::scalar::bytes;
 
@@ -19,29 +19,14 @@ pub(super) fn read(at: &At<'_>) -> Option<Deploy> {
     if let Some(mut resources) = map.take("resources").and_then(|at| at.map()) {
         deploy.limits = resources.take("limits").and_then(|at| limits(&at));
         deploy.reservations = resources.take("reservations").and_then(|at| reservations(&at));
-        resources.finish(&["limits", "reservations"]);
     }
     if let Some(mut placement) = map.take("placement").and_then(|at| at.map()) {
-        deploy.constraints = placement.take("constraints").and_then(|at| at.strings()).unwrap_or_default();
+        deploy.constraints = placement.strings("constraints");
         for item in placement.take("preferences").and_then(|at| at.items()).unwrap_or_default() {
-            let Some(mut preference) = item.map() else { continue };
-            deploy.preferences.extend(preference.string("spread"));
-            preference.finish(&["spread"]);
+            deploy.preferences.push(item.map().and_then(|mut item| item.string("spread")).unwrap_or_default());
         }
-        deploy.max_replicas = placement.take("max_replicas_per_node").and_then(|at| at.count());
-        placement.finish(&["constraints", "preferences", "max_replicas_per_node"]);
+        deploy.max_replicas = placement.count("max_replicas_per_node");
     }
-    map.finish(&[
-        "mode",
-        "endpoint_mode",
-        "replicas",
-        "labels",
-        "update_config",
-        "rollback_config",
-        "restart_policy",
-        "resources",
-        "placement",
-    ]);
     Some(deploy)
 }
 
@@ -55,62 +40,45 @@ fn word(at: &At<'_>, words: &[&str]) -> Option<String> {
     None
 }
 
-fn nanos(map: &mut Map<'_>, key: &str) -> Option<i64> {
-    map.take(key).and_then(|at| at.nanos())
-}
-
 fn update(at: &At<'_>, actions: &[&str]) -> Option<Spot<Update>> {
     let mut map = at.map()?;
     let update = Update {
-        parallelism: map.take("parallelism").and_then(|at| at.count()),
-        delay: nanos(&mut map, "delay"),
+        parallelism: map.count("parallelism"),
+        delay: map.integer("delay"),
         failure_action: map.take("failure_action").and_then(|at| word(&at, actions)),
-        monitor: nanos(&mut map, "monitor"),
+        monitor: map.integer("monitor"),
         max_failure_ratio: map.take("max_failure_ratio").and_then(|at| at.float()),
-        order: map.take("order").and_then(|at| word(&at, &["start-first", "stop-first"])),
+        order: map.string("order"),
     };
-    map.finish(&["parallelism", "delay", "failure_action", "monitor", "max_failure_ratio", "order"]);
     Some(at.spot(update))
 }
 
 fn restart_policy(at: &At<'_>) -> Option<RestartPolicy> {
     let mut map = at.map()?;
-    let policy = RestartPolicy {
+    Some(RestartPolicy {
         condition: map.take("condition").and_then(|at| word(&at, &["none", "on-failure", "any"])),
-        delay: nanos(&mut map, "delay"),
-        max_attempts: map.take("max_attempts").and_then(|at| at.count()),
-        window: nanos(&mut map, "window"),
-    };
-    map.finish(&["condition", "delay", "max_attempts", "window"]);
-    Some(policy)
+        delay: map.integer("delay"),
+        max_attempts: map.count("max_attempts"),
+        window: map.integer("window"),
+    })
 }
 
 fn limits(at: &At<'_>) -> Option<Resources> {
     let mut map = at.map()?;
-    let mut limits = cpus_and_memory(&mut map);
-    limits.pids = map.take("pids").and_then(|at| at.int(-1, i64::MAX));
-    map.finish(&["cpus", "memory", "pids"]);
-    Some(limits)
+    let pids = map.integer("pids");
+    Some(Resources { pids, ..cpus_and_memory(&mut map) })
 }
 
 fn reservations(at: &At<'_>) -> Option<Resources> {
     let mut map = at.map()?;
     let mut reservations = cpus_and_memory(&mut map);
     for item in map.take("generic_resources").and_then(|at| at.items()).unwrap_or_default() {
-        let Some(mut item) = item.map() else { continue };
-        let Some(mut spec) = item.take("discrete_resource_spec").and_then(|at| at.map()) else {
-            item.finish(&["discrete_resource_spec"]);
-            continue;
-        };
-        let value = spec.take("value").and_then(|at| at.int(0, i64::MAX));
-        if let (Some(kind), Some(value)) = (spec.string("kind"), value) {
-            reservations.generic.push((kind, value));
+        let spec = item.map().and_then(|mut item| item.take("discrete_resource_spec"));
+        if let Some(mut spec) = spec.and_then(|at| at.map()) {
+            let kind = spec.string("kind").unwrap_or_default();
+            reservations.generic.push((kind, spec.integer("value").unwrap_or_default()));
         }
-        spec.finish(&["kind", "value"]);
-        item.finish(&["discrete_resource_spec"]);
     }
-    map.refuse("devices", "reservations.devices belongs to the Compose specification; stacks do not have it");
-    map.finish(&["cpus", "memory", "generic_resources"]);
     Some(reservations)
 }
 
@@ -120,7 +88,7 @@ const MEMORY_BYTES_MIN: i64 = 4 << 20;
 
 fn cpus_and_memory(map: &mut Map<'_>) -> Resources {
     let nano_cpus = map.take("cpus").and_then(|at| {
-        let text = at.string()?;
+        let text = at.string().filter(|text| !text.is_empty())?;
         match bytes::nano_cpus(&text) {
             Ok(1..NANO_CPUS_MIN) => at.error("the least number of CPUs is 0.001"),
             Ok(cpus) => return Some(cpus),
@@ -129,7 +97,7 @@ fn cpus_and_memory(map: &mut Map<'_>) -> Resources {
         None
     });
     let memory_bytes = map.take("memory").and_then(|at| {
-        let bytes = at.bytes()?;
+        let bytes = at.int(i64::MIN, i64::MAX)?;
         if (1..MEMORY_BYTES_MIN).contains(&bytes) {
             at.error("the least amount of memory is 4M");
         }

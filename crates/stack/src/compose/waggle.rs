@@ -1,10 +1,10 @@
 //! The `x-waggle:` block: routes and promotion. Docker ignores it; here unknown keys are errors.
 
 use crate::Deviation;
-use crate::compose::{File, UpkeepKeys};
-use crate::read::{At, Map};
-use crate::yaml::Value;
-use std::collections::BTreeSet;
+use crate::compose::UpkeepKeys;
+use crate::problem::Report;
+use crate::read::{At, Map, Spot};
+use crate::yaml::{Node, Value};
 use std::str::FromStr;
 use std::time::Duration;
 use waggle_model::release::{
@@ -17,30 +17,54 @@ const TTL_MAX: u32 = 86_400;
 /// Most earlier versions of a secret or config that can be kept.
 const VERSIONS_KEPT_MAX: i64 = 100;
 
-pub(super) fn read(at: &At<'_>, file: &mut File) {
+/// The blocks of all files together.
+#[derive(Debug, Default)]
+pub(crate) struct Waggle {
+    pub routes: Vec<Spot<Route>>,
+    pub promotion: Option<Promotion>,
+    pub upkeep: UpkeepKeys,
+}
+
+/// Reads the blocks of the files, each in its long form. Of routes with one name the last counts, and of other keys.
+pub(crate) fn read_all(files: &[Node], report: &Report<'_>) -> Waggle {
+    let mut all = Waggle::default();
+    for file in files {
+        let Value::Map(entries) = &file.value else { continue };
+        let Some(block) = entries.iter().find(|entry| entry.key == "x-waggle") else { continue };
+        let mut own = Waggle::default();
+        read(&At::new(file, report).child(block), &mut own);
+        all.routes.retain(|old| !own.routes.iter().any(|new| new.value.name == old.value.name));
+        all.routes.append(&mut own.routes);
+        all.promotion = own.promotion.or(all.promotion);
+        all.upkeep = UpkeepKeys {
+            drift: own.upkeep.drift.or(all.upkeep.drift),
+            versions_kept: own.upkeep.versions_kept.or(all.upkeep.versions_kept),
+            prune: own.upkeep.prune.or(all.upkeep.prune),
+        };
+    }
+    all
+}
+
+fn read(at: &At<'_>, file: &mut Waggle) {
     let Some(mut map) = at.map() else { return };
     for item in map.take("routes").and_then(|at| at.items()).unwrap_or_default() {
         file.routes.extend(route(&item).map(|route| item.spot(route)));
     }
     file.promotion = map.take("promotion").and_then(|at| promotion(&at));
     if let Some(at) = map.take("compat") {
-        file.compat.extend(compat(&at));
+        check_compat(&at);
     }
     file.upkeep = upkeep(&mut map);
     strict(map, &["routes", "promotion", "compat", "drift", "versions_kept", "prune"]);
 }
 
-/// Where Docker's behaviour is wanted instead of ours.
-fn compat(at: &At<'_>) -> BTreeSet<Deviation> {
-    let words = at.items().unwrap_or_default();
-    let switched = |at: &At<'_>| match Deviation::switched_by(&at.string()?) {
-        Ok(switched) => Some(switched),
-        Err(error) => {
-            at.error(error.to_string());
-            None
+/// The loader has taken the words that it knows.
+fn check_compat(at: &At<'_>) {
+    for item in at.items().unwrap_or_default() {
+        if let Some(Err(error)) = item.string().map(|word| Deviation::switched_by(&word)) {
+            item.error(error.to_string());
         }
-    };
-    words.iter().filter_map(switched).flatten().collect()
+    }
 }
 
 /// How agents look after the objects.
