@@ -9,11 +9,12 @@ use crate::engine::{Engine, EngineError};
 use crate::memory::Memory;
 use crate::observe;
 use crate::order::Payloads;
-use crate::seen::{Seen, look};
+use crate::seen::{Seen, ask_health, look};
 use decide::{Step, decide};
 use execute::Ids;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use waggle_model::desired::Desired;
 use waggle_model::observed::{Observed, Phase};
 use waggle_model::{StackName, Timestamp};
@@ -33,6 +34,8 @@ pub struct Report {
     pub writes: usize,
     /// Why the pass could not do its work, if so.
     pub error: Option<String>,
+    /// When something will be due by itself.
+    pub due: Option<Duration>,
 }
 
 impl Report {
@@ -54,23 +57,24 @@ pub async fn apply(
     if desired.generation < memory.generation() {
         let error =
             format!("generation {} is older than {}, which is in force", desired.generation, memory.generation());
-        return Report { observed: observe::stale(memory, &desired.cluster, now, None), writes: 0, error: Some(error) };
+        let observed = observe::stale(memory, &desired.cluster, now, None);
+        return Report { observed, writes: 0, error: Some(error), due: None };
     }
     memory.set_generation(desired.generation);
-    let mut pass = Pass { engine, desired, payloads, now, phases: BTreeMap::new(), writes: 0, error: None };
+    let mut pass = Pass { engine, desired, payloads, now, phases: BTreeMap::new(), writes: 0, error: None, due: None };
     match pass.rounds(memory).await {
         Ok(seen) => {
             let objects = objects_of(desired, memory);
-            let observed = observe::observed(&seen, desired, &objects, &pass.phases, now);
+            let observed = observe::observed(&seen, desired, &objects, &pass.phases, &memory.drift, now);
             memory.seen = Some(seen);
             memory.last = Some(observed.clone());
-            Report { observed, writes: pass.writes, error: pass.error }
+            Report { observed, writes: pass.writes, error: pass.error, due: pass.due }
         }
         Err(error) => {
             let error = waggle_daemon::tasks::chain(&error);
             let mut observed = observe::stale(memory, &desired.cluster, now, Some(error.clone()));
             observe::pending(&mut observed, desired, &error);
-            Report { observed, writes: pass.writes, error: Some(error) }
+            Report { observed, writes: pass.writes, error: Some(error), due: None }
         }
     }
 }
@@ -90,7 +94,7 @@ pub async fn glance(
             let last = memory.last.as_ref().map(|last| &last.stacks);
             let phases = last.into_iter().flatten().map(|(name, stack)| (name.clone(), stack.phase.clone())).collect();
             let objects = objects_of(desired, memory);
-            let observed = observe::observed(&seen, desired, &objects, &phases, now);
+            let observed = observe::observed(&seen, desired, &objects, &phases, &memory.drift, now);
             memory.last = Some(observed.clone());
             Ok(observed)
         }
@@ -113,6 +117,7 @@ struct Pass<'a> {
     phases: BTreeMap<StackName, Phase>,
     writes: usize,
     error: Option<String>,
+    due: Option<Duration>,
 }
 
 impl Pass<'_> {
@@ -120,10 +125,10 @@ impl Pass<'_> {
     async fn rounds(&mut self, memory: &mut Memory) -> Result<Seen, EngineError> {
         let mut last = BTreeMap::new();
         for round in 1.. {
-            let seen = look(self.engine).await?;
+            let seen = self.look(memory).await?;
             let steps = decide(self.desired, self.payloads, memory, &seen, self.now);
             self.phases = steps.iter().map(|(name, step)| (name.clone(), step.phase.clone())).collect();
-            memory.forget_others(|name| self.desired.stacks.contains_key(name));
+            self.due = steps.values().filter_map(|step| step.due).min();
             if let Err(error) = memory.keep().await {
                 // Without it a failed attempt would be tried again after a restart.
                 let error = waggle_daemon::tasks::chain(&error);
@@ -133,10 +138,9 @@ impl Pass<'_> {
                 self.error = Some(error);
                 return Ok(seen);
             }
-            if round > ROUNDS_MAX || steps.values().all(|step| step.actions.is_empty()) {
+            if round > ROUNDS_MAX || steps.values().all(Step::is_idle) {
                 // Still in somebody's way after the last round: say what it is.
-                self.phases
-                    .extend(last.into_iter().filter(|(name, _)| !steps.get(name).is_none_or(|s| s.actions.is_empty())));
+                self.phases.extend(last.into_iter().filter(|(name, _)| !steps.get(name).is_none_or(Step::is_idle)));
                 return Ok(seen);
             }
             last = self.write(steps, &seen, memory).await;
@@ -144,10 +148,16 @@ impl Pass<'_> {
                 memory.keep().await.unwrap_or_else(|error| {
                     self.error = Some(waggle_daemon::tasks::chain(&error));
                 });
-                return look(self.engine).await;
+                return self.look(memory).await;
             }
         }
-        look(self.engine).await
+        self.look(memory).await
+    }
+
+    async fn look(&self, memory: &Memory) -> Result<Seen, EngineError> {
+        let mut seen = look(self.engine).await?;
+        ask_health(self.engine, &mut seen, memory.seen.as_ref()).await;
+        Ok(seen)
     }
 
     /// Writes what was decided. Names the stacks that met a change in the meantime: they must be looked at again.
@@ -160,14 +170,18 @@ impl Pass<'_> {
         let mut again = BTreeMap::new();
         let mut ids = Ids::of(seen);
         for (name, step) in steps {
-            if step.actions.is_empty() {
+            if step.is_idle() {
                 continue;
+            }
+            if let Some(kept) = &step.volumes_kept {
+                self.writes += execute::prune_volumes(self.engine, &name, kept).await;
             }
             let removing = step.phase == Phase::Removing;
             let done = execute::run(self.engine, self.payloads, &mut ids, step.actions).await;
             self.writes += done.writes;
             let Err(error) = done.outcome else { continue };
             match error.error {
+                _ if step.tidying => tracing::debug!(stack = %name, %error, "cannot be removed yet"),
                 EngineError::Conflict(_) | EngineError::NotFound(_) => {
                     tracing::debug!(stack = %name, %error, "the swarm has changed meanwhile");
                     let phase = if removing { Phase::Removing } else { Phase::Applying(error.to_string()) };

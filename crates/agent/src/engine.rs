@@ -13,8 +13,8 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
-use waggle_model::Timestamp;
 use waggle_model::ask::ObjectKind;
+use waggle_model::{StackName, Timestamp};
 use waggle_stack::objects::service::ServiceSpec;
 use waggle_stack::objects::{NetworkSpec, PayloadSpec};
 
@@ -117,6 +117,8 @@ pub struct Stored {
     pub name: String,
     pub labels: BTreeMap<String, String>,
     pub created: Timestamp,
+    /// SHA-256 (hex) of the bytes of a config that does not bear it as a label.
+    pub content: Option<String>,
     pub updated: Timestamp,
 }
 
@@ -157,6 +159,8 @@ pub struct Task {
     pub exit_code: Option<i64>,
     pub job_iteration: Option<u64>,
     pub at: Timestamp,
+    /// Id of its container; empty before it has one.
+    pub container: String,
     /// Ports published on its own node, as `*:8080->80/tcp`.
     pub ports: Vec<String>,
 }
@@ -249,13 +253,26 @@ pub trait Engine: Send + Sync {
     async fn create_network(&self, spec: &NetworkSpec) -> Result<String, EngineError>;
     async fn remove_network(&self, id: &str) -> Result<(), EngineError>;
     async fn create_stored(&self, kind: Kind, spec: &PayloadSpec, data: &Bytes) -> Result<String, EngineError>;
-    /// Labels only: the bytes of secrets and configs cannot change.
-    async fn update_stored(&self, kind: Kind, id: &str, version: u64, spec: &PayloadSpec) -> Result<(), EngineError>;
+    /// Labels only: the bytes of secrets and configs cannot change. `data` is refused unless it is what is there.
+    async fn update_stored(
+        &self,
+        kind: Kind,
+        id: &str,
+        version: u64,
+        spec: &PayloadSpec,
+        data: Option<&Bytes>,
+    ) -> Result<(), EngineError>;
     async fn remove_stored(&self, kind: Kind, id: &str) -> Result<(), EngineError>;
     async fn create_service(&self, spec: &ServiceSpec) -> Result<String, EngineError>;
     async fn update_service(&self, id: &str, version: u64, spec: &ServiceSpec) -> Result<(), EngineError>;
     async fn remove_service(&self, id: &str) -> Result<(), EngineError>;
 
+    /// Names of a stack's volumes on the Engine's own node that no container uses.
+    async fn unused_volumes(&self, stack: &StackName) -> Result<Vec<String>, EngineError>;
+    async fn remove_volume(&self, name: &str) -> Result<(), EngineError>;
+
+    /// What the last health check of a container on the Engine's own node said; `None` if it is not there or has none.
+    async fn health_output(&self, container: &str) -> Result<Option<String>, EngineError>;
     async fn tasks_of(&self, whose: &Whose) -> Result<Vec<Task>, EngineError>;
     /// The Engine's own JSON of one object, by name or id. It is the only form in which what others made can be changed
     /// without loss.

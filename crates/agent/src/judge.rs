@@ -1,8 +1,9 @@
 //! How far a service is, from one look: pure.
 //!
 //! The rules are those by which the docker CLI waits (docker/cli: cli/command/service/progress/progress.go), with two
-//! differences: a rollback is a failure, and tasks of older specs never count.
+//! differences: a rollback is a failure, and tasks of other specs never count.
 
+use crate::advice::advice;
 use crate::engine::{Service, Task};
 use crate::seen::Seen;
 use std::collections::BTreeSet;
@@ -56,27 +57,39 @@ pub fn waits_for(seen: &Seen, key: &str, spec: &ServiceSpec, since: Timestamp) -
     };
     let count = count(seen, service);
     let nowhere = service.spec.mode.name().starts_with("global") && count.wanted == 0;
-    if count.have < count.wanted || nowhere {
-        let doing = if spec.is_job() { "completed" } else { "running" };
-        let errors = errors(seen, service, since);
-        let why = if errors.is_empty() { String::new() } else { format!(" ({errors})") };
-        return Some(format!("{key}: {} of {} tasks {doing}{why}", count.have, count.wanted.max(1)));
+    if count.have >= count.wanted && !nowhere {
+        return None;
     }
-    let status = service.update.as_ref().map(|status| status.state.as_str());
-    (status == Some("updating")).then(|| format!("{key}: Swarm watches the updated tasks"))
+    let doing = if spec.is_job() { "completed" } else { "running" };
+    let current = |task: &Task| seen.up_to_date.contains(&task.id);
+    let errors = match errors(seen, service, since, &current) {
+        errors if errors.is_empty() && nowhere => {
+            "no node fits; see `deploy.placement.constraints` and the nodes' availability".to_owned()
+        }
+        errors => errors,
+    };
+    let why = if errors.is_empty() { String::new() } else { format!(" ({errors})") };
+    Some(format!("{key}: {} of {} tasks {doing}{why}", count.have, count.wanted.max(1)))
 }
 
-/// What went wrong with tasks of a service since `since`: distinct errors, newest first.
-pub fn errors(seen: &Seen, service: &Service, since: Timestamp) -> String {
+/// Swarm has not said yet that an update went well.
+pub fn is_watched(seen: &Seen, spec: &ServiceSpec) -> bool {
+    let status = seen.service(&spec.name).and_then(|service| service.update.as_ref());
+    status.is_some_and(|status| status.state == "updating")
+}
+
+/// What went wrong since `since` with the tasks of a service that are `meant`: distinct errors, newest first, and what
+/// to do about the newest.
+fn errors(seen: &Seen, service: &Service, since: Timestamp, meant: &dyn Fn(&Task) -> bool) -> String {
     let unwell = |task: &&Task| {
         let stuck = task.state == "pending" || (task.state == "preparing" && !task.error.is_empty());
         matches!(task.state.as_str(), "failed" | "rejected") && task.at >= since || stuck && !task.error.is_empty()
     };
-    let mut tasks: Vec<&Task> = seen.tasks_of(&service.id).filter(unwell).collect();
+    let mut tasks: Vec<&Task> = seen.tasks_of(&service.id).filter(unwell).filter(|task| meant(task)).collect();
     tasks.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
     let mut said: Vec<String> = Vec::new();
     for task in tasks {
-        let text = error_of(task);
+        let text = error_of(seen, task);
         if !said.contains(&text) {
             said.push(text);
         }
@@ -84,14 +97,21 @@ pub fn errors(seen: &Seen, service: &Service, since: Timestamp) -> String {
             break;
         }
     }
+    let way_out = said.iter().find_map(|text| advice(text)).map(str::to_owned);
+    said.extend(way_out);
     said.join("; ")
 }
 
-fn error_of(task: &Task) -> String {
+fn error_of(seen: &Seen, task: &Task) -> String {
     let text = match (task.error.is_empty(), task.exit_code) {
         (true, Some(code)) => format!("a task exited with {code}"),
         (true, None) => format!("a task is {}", task.state),
         (false, _) => task.error.clone(),
+    };
+    let said = seen.health.get(&task.container).map(|said| said.split_whitespace().collect::<Vec<_>>().join(" "));
+    let text = match said.filter(|said| !said.is_empty()) {
+        Some(said) => format!("{text}; its health check said: {said}"),
+        None => text,
     };
     text.chars().take(ERROR_CHARS_MAX).collect()
 }
@@ -104,7 +124,9 @@ pub fn verdict(seen: &Seen, key: &str, service: &Service, state: &str, message: 
         "rollback_started" => format!("Swarm is rolling {key} back"),
         _ => format!("Swarm rolled {key} back"),
     };
-    let errors = errors(seen, service, since);
+    // Once Swarm goes back, the tasks that failed are of a spec that is not the current one any more.
+    let of_update = |task: &Task| seen.up_to_date.contains(&task.id) == (state == "paused");
+    let errors = errors(seen, service, since, &of_update);
     match (errors.is_empty(), message.is_empty()) {
         (false, _) => format!("{what}: {errors}"),
         (true, false) => format!("{what}: {message}"),

@@ -10,10 +10,12 @@
 //! The parts meet in watch channels only, so each may hang, fail or be away without the others: without control the swarm
 //! is kept as last desired and beats go on; without the Engine both are told so; without nameservers nothing is missed.
 
+mod advice;
 pub mod apply;
 mod ask;
 pub mod beat;
 pub mod config;
+mod drift;
 pub mod engine;
 pub mod identity;
 mod judge;

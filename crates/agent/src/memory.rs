@@ -4,14 +4,15 @@
 //! Kept on disk before the first write of an attempt. Rejected: labels on the services, because Swarm's own rollback
 //! takes labels back as well.
 
+use crate::drift::Drifts;
 use crate::engine::{Service, UpdateStatus};
 use crate::seen::Seen;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use waggle_daemon::file;
-use waggle_model::desired::DesiredStack;
+use waggle_model::desired::{DesiredStack, Override};
 use waggle_model::observed::Observed;
 use waggle_model::release::ReleaseId;
 use waggle_model::{Generation, StackName, Timestamp};
@@ -42,6 +43,18 @@ pub struct Attempt {
     pub failed: Option<String>,
     /// It has converged once: later losses are Swarm's to mend and no failure of the attempt.
     pub converged: bool,
+    /// What people asked for and was written.
+    #[serde(default)]
+    pub overrides: BTreeMap<String, Override>,
+    /// Something was written since it converged: what Swarm gives up on now is the attempt's again.
+    #[serde(default)]
+    pub rewriting: bool,
+    /// The stack's unused volumes were removed.
+    #[serde(default)]
+    pub volumes_pruned: bool,
+    /// When what the release lacks was last tried to be removed.
+    #[serde(skip)]
+    pub tidied: Option<Timestamp>,
     /// Since when everything runs; a restart of the agent starts the time anew.
     #[serde(skip)]
     pub good_since: Option<Timestamp>,
@@ -52,12 +65,32 @@ impl Attempt {
         self.release == stack.release && self.attempt == stack.attempt
     }
 
-    /// Whether Swarm gave up on an update of this attempt.
+    /// Begins to write again after it converged; troubles that are there already are not its own.
+    pub fn rewrite(&mut self, objects: &Objects, seen: &Seen) {
+        if !self.rewriting {
+            self.rewriting = true;
+            self.before = troubles(objects, seen);
+        }
+    }
+
+    /// Whether Swarm gave up on an update of this attempt. One that comes after the attempt converged is somebody else's.
     pub fn trouble<'a>(&self, service: &'a Service) -> Option<&'a UpdateStatus> {
+        if self.converged && !self.rewriting {
+            return None;
+        }
         let status = service.update.as_ref().filter(|status| went_wrong(status))?;
         let old = self.before.get(&service.spec.name).is_some_and(|started| *started == status.started);
         (!old).then_some(status)
     }
+}
+
+fn troubles(objects: &Objects, seen: &Seen) -> BTreeMap<String, String> {
+    let services = objects.services.values().filter_map(|spec| seen.service(&spec.name));
+    let wrong = services.filter_map(|service| {
+        let status = service.update.as_ref().filter(|status| went_wrong(status))?;
+        Some((service.spec.name.clone(), status.started.clone()))
+    });
+    wrong.collect()
 }
 
 /// Paused, rolling back or rolled back.
@@ -75,6 +108,7 @@ pub struct Memory {
     /// The last whole look, and what was made of it.
     pub seen: Option<Seen>,
     pub last: Option<Observed>,
+    pub drift: Drifts,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -82,6 +116,9 @@ struct Kept {
     version: u32,
     generation: Generation,
     stacks: BTreeMap<StackName, Attempt>,
+    /// Not desired any more, and not gone yet.
+    #[serde(default)]
+    leaving: BTreeSet<StackName>,
 }
 
 impl Memory {
@@ -113,31 +150,50 @@ impl Memory {
         self.kept.stacks.get_mut(stack)
     }
 
+    /// The attempt, and what was found changed.
+    pub fn attempt_and_drift(&mut self, stack: &StackName) -> Option<(&mut Attempt, &mut Drifts)> {
+        Some((self.kept.stacks.get_mut(stack)?, &mut self.drift))
+    }
+
     /// Begins the attempt unless it is under way.
     pub fn begin(&mut self, name: &StackName, stack: &DesiredStack, objects: &Objects, seen: &Seen, now: Timestamp) {
         if self.attempt(name).is_some_and(|attempt| attempt.is(stack)) {
             return;
         }
-        let services = objects.services.values().filter_map(|spec| seen.service(&spec.name));
-        let wrong = services.filter_map(|service| {
-            let status = service.update.as_ref().filter(|status| went_wrong(status))?;
-            Some((service.spec.name.clone(), status.started.clone()))
-        });
         let attempt = Attempt {
             release: stack.release,
             attempt: stack.attempt,
             started: now,
-            before: wrong.collect(),
+            before: troubles(objects, seen),
             failed: None,
             converged: false,
+            overrides: stack.overrides.clone(),
+            rewriting: false,
+            volumes_pruned: false,
+            tidied: None,
             good_since: None,
         };
         self.kept.stacks.insert(name.clone(), attempt);
+        self.kept.leaving.remove(name);
+        self.drift.forget(name);
     }
 
-    pub fn forget_others(&mut self, keep: impl Fn(&StackName) -> bool) {
+    /// Stacks that were desired once and have not gone yet.
+    pub fn leaving(&self) -> &BTreeSet<StackName> {
+        &self.kept.leaving
+    }
+
+    /// Attempts at stacks that are not desired any more end; the stacks leave.
+    pub fn leave_others(&mut self, keep: impl Fn(&StackName) -> bool) {
+        let leave: Vec<StackName> = self.kept.stacks.keys().filter(|name| !keep(name)).cloned().collect();
+        leave.iter().for_each(|name| self.drift.forget(name));
+        self.kept.leaving.extend(leave);
         self.kept.stacks.retain(|name, _| keep(name));
         self.parsed.retain(|name, _| keep(name));
+    }
+
+    pub fn gone(&mut self, name: &StackName) {
+        self.kept.leaving.remove(name);
     }
 
     /// The objects of a desired stack, read once per release.
@@ -157,7 +213,7 @@ impl Memory {
         self.kept.version = 1;
         let differs = {
             let mut now = self.kept.clone();
-            now.stacks.values_mut().for_each(|attempt| attempt.good_since = None);
+            now.stacks.values_mut().for_each(|attempt| (attempt.good_since, attempt.tidied) = (None, None));
             (now != self.saved).then_some(now)
         };
         let (Some(now), Some(path)) = (differs, self.path.clone()) else {

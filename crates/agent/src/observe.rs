@@ -1,5 +1,6 @@
 //! Reports: the whole observed state, and the few bits of it that are beaten to nameservers. Pure.
 
+use crate::drift::Drifts;
 use crate::engine::{Service, Task};
 use crate::judge;
 use crate::memory::Memory;
@@ -24,18 +25,20 @@ pub fn observed(
     desired: &Desired,
     objects: &BTreeMap<StackName, Arc<Objects>>,
     phases: &BTreeMap<StackName, Phase>,
+    drift: &Drifts,
     now: Timestamp,
 ) -> Observed {
     let stacks = phases.iter().map(|(name, phase)| {
-        let stack = match desired.stacks.get(name) {
+        let mut stack = match desired.stacks.get(name) {
             Some(stack) => wanted_stack(seen, stack, objects.get(name).map(Arc::as_ref), phase),
             None => leaving_stack(seen, name, phase),
         };
+        stack.drift = drift.said(name, now);
         (name.clone(), stack)
     });
     let mut stacks: BTreeMap<_, _> = stacks.collect();
     let gone: Vec<StackName> = stacks.keys().filter(|name| !desired.stacks.contains_key(*name)).cloned().collect();
-    for name in gone.iter().filter(|name| !seen.managed().contains(*name)) {
+    for name in gone.iter().filter(|name| !seen.has(name)) {
         stacks.remove(name);
     }
     Observed {

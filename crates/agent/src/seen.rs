@@ -20,7 +20,12 @@ pub struct Seen {
     pub tasks: Vec<Task>,
     /// Ids of tasks of the current spec of their service.
     pub up_to_date: BTreeSet<String>,
+    /// What the last health check of a failed task's container said, by the container's id. Only of this node.
+    pub health: BTreeMap<String, String>,
 }
+
+/// Containers asked for their health check in one look.
+pub const HEALTH_ASKED_MAX: usize = 4;
 
 /// Looks. Services are listed before tasks, so that no task belongs to a spec that is newer than its service here.
 pub async fn look(engine: &dyn Engine) -> Result<Seen, EngineError> {
@@ -29,7 +34,26 @@ pub async fn look(engine: &dyn Engine) -> Result<Seen, EngineError> {
         try_join4(engine.networks(), engine.stored(Kind::Secret), engine.stored(Kind::Config), engine.services());
     let (nodes, (networks, secrets, configs, services)) = try_join(engine.nodes(), things).await?;
     let (tasks, up_to_date) = try_join(engine.tasks(), engine.tasks_up_to_date()).await?;
-    Ok(Seen { info, nodes, networks, secrets, configs, services, tasks, up_to_date })
+    Ok(Seen { info, nodes, networks, secrets, configs, services, tasks, up_to_date, health: BTreeMap::new() })
+}
+
+/// Asks containers that failed their health check what it said, as far as `known` has not got it. Nothing depends on the
+/// answers but words, so whatever goes wrong is passed over.
+pub async fn ask_health(engine: &dyn Engine, seen: &mut Seen, known: Option<&Seen>) {
+    let is_unhealthy = |task: &&Task| task.state == "failed" && task.error.contains("unhealthy");
+    let mut unhealthy: Vec<&Task> =
+        seen.tasks.iter().filter(is_unhealthy).filter(|task| !task.container.is_empty()).collect();
+    unhealthy.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
+    let mut health = BTreeMap::new();
+    for container in unhealthy.into_iter().take(HEALTH_ASKED_MAX).map(|task| &task.container) {
+        let said = match known.and_then(|known| known.health.get(container)) {
+            Some(said) => said.clone(),
+            // An empty text: asked in vain.
+            None => engine.health_output(container).await.ok().flatten().unwrap_or_default(),
+        };
+        health.insert(container.clone(), said);
+    }
+    seen.health = health;
 }
 
 impl Seen {
@@ -64,6 +88,14 @@ impl Seen {
         ours.filter_map(|labels| labels.get(labels::NAMESPACE)?.parse().ok()).collect()
     }
 
+    /// Whether anything bears the label of `stack`, whoever made it.
+    pub fn has(&self, stack: &StackName) -> bool {
+        let services = self.services.iter().map(|service| &service.spec.labels);
+        let stored = self.secrets.iter().chain(&self.configs).map(|stored| &stored.labels);
+        let mut labels = services.chain(stored).chain(self.networks.iter().map(|network| &network.labels));
+        labels.any(|labels| labels.get(labels::NAMESPACE).is_some_and(|of| of == stack.as_str()))
+    }
+
     /// As differences are computed on it.
     pub fn current(&self) -> Current {
         let network = |n: &Network| CurrentNetwork {
@@ -82,6 +114,8 @@ impl Seen {
             version: s.version,
             name: s.name.clone(),
             labels: s.labels.clone(),
+            created: s.created,
+            content: s.content.clone(),
         };
         let service = |s: &Service| CurrentService { id: s.id.clone(), version: s.version, spec: s.spec.clone() };
         Current {

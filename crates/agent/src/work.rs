@@ -25,6 +25,8 @@ use waggle_model::{ClusterName, Timestamp};
 pub const PASS_INTERVAL: Duration = Duration::from_secs(1);
 /// Between whole passes while something is on its way.
 pub const BUSY_INTERVAL: Duration = Duration::from_millis(500);
+/// Times are whole milliseconds: a pass that comes this much after something is due finds it so.
+const DUE_MARGIN: Duration = Duration::from_millis(2);
 /// Between looks at the tasks.
 pub const GLANCE_INTERVAL: Duration = Duration::from_millis(300);
 
@@ -46,11 +48,11 @@ impl Work {
         while !token.is_cancelled() {
             let order = self.orders.borrow_and_update().clone();
             let began = Instant::now();
-            let busy = match &order {
+            let pause = match &order {
                 Some(order) => self.pass(order).await,
                 None => self.idle().await,
             };
-            let next = began + if busy { BUSY_INTERVAL } else { PASS_INTERVAL };
+            let next = began + pause;
             if !self.wait(order.as_deref(), next, &token).await {
                 break;
             }
@@ -77,7 +79,8 @@ impl Work {
         }
     }
 
-    async fn pass(&mut self, order: &Order) -> bool {
+    /// How long from its beginning until the next one.
+    async fn pass(&mut self, order: &Order) -> Duration {
         let span = tracing::info_span!("pass", generation = %order.desired.generation);
         if self.memory.last.as_ref().is_none_or(|last| last.generation != order.desired.generation) {
             // Only the first pass belongs to the change that led to it; later ones would make its trace endless.
@@ -88,9 +91,10 @@ impl Work {
         if let Some(error) = &report.error {
             tracing::warn!(error, "the pass could not do its work");
         }
-        let busy = report.is_busy();
+        let pause = if report.is_busy() { BUSY_INTERVAL } else { PASS_INTERVAL };
+        let pause = report.due.map_or(pause, |due| pause.min(due + DUE_MARGIN));
         self.publish(report.observed);
-        busy
+        pause
     }
 
     async fn apply(&mut self, desired: &waggle_model::desired::Desired, payloads: &Payloads) -> Report {
@@ -99,7 +103,7 @@ impl Work {
     }
 
     /// Without an order there is nothing to do but to tell how the swarm is.
-    async fn idle(&mut self) -> bool {
+    async fn idle(&mut self) -> Duration {
         let now = Timestamp(waggle_daemon::time::now());
         let observed = match look(self.engine.as_ref()).await {
             Ok(seen) => observe::idle(&seen, &self.cluster, now),
@@ -109,7 +113,7 @@ impl Work {
             }
         };
         self.publish(observed);
-        false
+        PASS_INTERVAL
     }
 
     /// True when a task came, went or changed its state.

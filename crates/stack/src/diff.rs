@@ -2,19 +2,47 @@
 //! because every `ServiceUpdate` overwrites Swarm's previous spec and runs a job again.
 //!
 //! The result is decided whole before anything is written. A state that no sequence of writes can bring about (another
-//! owner's name, changed bytes of a secret) is a [`Conflict`], and then there are no actions at all.
+//! owner's name, other bytes under a name) is a [`Conflict`], and then there are no actions at all.
 
 pub(crate) mod normal;
+mod payloads;
+mod removal;
+mod services;
 #[cfg(test)]
 mod tests;
 
+pub use removal::removal;
+pub use services::again;
+
 use crate::labels;
-use crate::objects::service::{PortConfig, ServiceSpec};
-use crate::objects::{Labels, Network, NetworkSpec, Objects, Payload, PayloadSpec};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::objects::service::ServiceSpec;
+use crate::objects::{Labels, Network, NetworkSpec, Objects, PayloadSpec};
+use payloads::What;
+use std::collections::BTreeMap;
 use std::fmt;
-use waggle_model::StackName;
-use waggle_model::release::ReleaseId;
+use waggle_model::desired::Override;
+use waggle_model::release::{Prune, ReleaseId, Upkeep};
+use waggle_model::{StackName, Timestamp};
+
+/// What a stack should be in one swarm.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    pub objects: &'a Objects,
+    pub release: Option<&'a ReleaseId>,
+    pub upkeep: &'a Upkeep,
+    /// By service as in the file.
+    pub overrides: &'a BTreeMap<String, Override>,
+}
+
+/// What is to be written, in the order of execution.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Until the release runs.
+    pub actions: Vec<Action>,
+    /// Once it runs: networks, secrets and configs that it lacks. Swarm's own rollback needs them until then. Each may be
+    /// refused as long as something uses it.
+    pub afterwards: Vec<Action>,
+}
 
 /// What the swarm has: *all* of its objects, other stacks' too, so that taken names are seen.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,6 +76,9 @@ pub struct CurrentPayload {
     pub version: u64,
     pub name: String,
     pub labels: Labels,
+    pub created: Timestamp,
+    /// SHA-256 (hex) of its bytes, where the Engine gives them: of configs.
+    pub content: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,15 +94,63 @@ pub struct CurrentService {
 /// references are for the executor to fill in, who knows them after the creations before.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    CreateNetwork { spec: NetworkSpec },
-    CreateSecret { name: String, sha256: String, spec: PayloadSpec },
-    CreateConfig { name: String, sha256: String, spec: PayloadSpec },
-    CreateService { name: String, spec: Box<ServiceSpec> },
-    UpdateService { id: String, version: u64, name: String, spec: Box<ServiceSpec> },
-    RemoveService { id: String, name: String },
-    RemoveSecret { id: String, name: String },
-    RemoveConfig { id: String, name: String },
-    RemoveNetwork { id: String, name: String },
+    CreateNetwork {
+        spec: NetworkSpec,
+    },
+    CreateSecret {
+        name: String,
+        sha256: String,
+        spec: PayloadSpec,
+    },
+    CreateConfig {
+        name: String,
+        sha256: String,
+        spec: PayloadSpec,
+    },
+    /// Changes labels alone.
+    LabelSecret {
+        id: String,
+        version: u64,
+        name: String,
+        /// Hash of the bytes to send along: Swarm refuses them unless they are those that it has.
+        verify: Option<String>,
+        spec: PayloadSpec,
+    },
+    /// Changes labels alone.
+    LabelConfig {
+        id: String,
+        version: u64,
+        name: String,
+        spec: PayloadSpec,
+    },
+    CreateService {
+        name: String,
+        spec: Box<ServiceSpec>,
+    },
+    UpdateService {
+        id: String,
+        version: u64,
+        name: String,
+        spec: Box<ServiceSpec>,
+        /// Its tasks are replaced.
+        restarts: bool,
+    },
+    RemoveService {
+        id: String,
+        name: String,
+    },
+    RemoveSecret {
+        id: String,
+        name: String,
+    },
+    RemoveConfig {
+        id: String,
+        name: String,
+    },
+    RemoveNetwork {
+        id: String,
+        name: String,
+    },
 }
 
 impl fmt::Display for Action {
@@ -80,6 +159,8 @@ impl fmt::Display for Action {
             Action::CreateNetwork { spec } => ("create", "network", &spec.name),
             Action::CreateSecret { name, .. } => ("create", "secret", name),
             Action::CreateConfig { name, .. } => ("create", "config", name),
+            Action::LabelSecret { name, .. } => ("label", "secret", name),
+            Action::LabelConfig { name, .. } => ("label", "config", name),
             Action::CreateService { name, .. } => ("create", "service", name),
             Action::UpdateService { name, .. } => ("update", "service", name),
             Action::RemoveService { name, .. } => ("remove", "service", name),
@@ -101,9 +182,10 @@ pub enum Conflict {
     #[error("external network {name} has scope {scope}, not swarm")]
     ExternalScope { name: String, scope: String },
     #[error(
-        "content of {what} {name} changed; Swarm cannot change it in place: give it a new name (`name: {name}_v2`)"
+        "{what} {name} is there with other content, and Swarm cannot change it: give it a new name in the file \
+         (`name: {name}_v2`), or remove it here"
     )]
-    ContentChanged { what: &'static str, name: String },
+    OtherContent { what: &'static str, name: String },
     #[error(
         "{field} of network {name} changed; Swarm cannot change it in place: give it a new name (`name: {name}_v2`)"
     )]
@@ -112,46 +194,35 @@ pub enum Conflict {
     ModeChanged { name: String, from: &'static str, to: &'static str },
 }
 
-/// Actions that bring `current` to `desired`; none if all is as wanted. Empty `desired` removes the stack.
+/// What brings `current` to `wanted`; nothing if all is as wanted.
 ///
-/// What is written bears our labels ([`labels::is_own`]); a difference in them alone is none, so a service that bears an
-/// older release's label, or none at all because docker deployed it, is unchanged. Objects of the stack without our label
-/// are adopted when desired and never removed.
-pub fn diff(
-    stack: &StackName,
-    desired: &Objects,
-    release: Option<&ReleaseId>,
-    current: &Current,
-) -> Result<Vec<Action>, Vec<Conflict>> {
-    let mut diff = Diff { stack, release, desired, current, conflicts: Vec::new() };
+/// What is written bears our labels ([`labels::is_own`]); a difference in them alone never restarts a task. Objects of
+/// the stack that docker made are taken over when desired; others of them stay unless [`Upkeep::prune`] says so.
+pub fn diff(stack: &StackName, wanted: &Wanted<'_>, current: &Current) -> Result<Plan, Vec<Conflict>> {
+    let mut diff = Diff { stack, wanted: *wanted, current, conflicts: Vec::new() };
     let mut actions = diff.networks();
-    actions.extend(diff.payloads(SECRET));
-    actions.extend(diff.payloads(CONFIG));
+    actions.extend(diff.payloads(What::Secret));
+    actions.extend(diff.payloads(What::Config));
     actions.extend(diff.services());
-    actions.extend(diff.removals());
-    if diff.conflicts.is_empty() { Ok(actions) } else { Err(diff.conflicts) }
+    let afterwards = diff.afterwards();
+    if diff.conflicts.is_empty() { Ok(Plan { actions, afterwards }) } else { Err(diff.conflicts) }
 }
-
-const SECRET: &str = "secret";
-const CONFIG: &str = "config";
 
 struct Diff<'a> {
     stack: &'a StackName,
-    release: Option<&'a ReleaseId>,
-    desired: &'a Objects,
+    wanted: Wanted<'a>,
     current: &'a Current,
     conflicts: Vec<Conflict>,
 }
 
 impl<'a> Diff<'a> {
-    /// Has the stack's label.
     fn is_of_stack(&self, labels: &Labels) -> bool {
-        labels.get(labels::NAMESPACE).is_some_and(|stack| stack == self.stack.as_str())
+        is_of(self.stack, labels)
     }
 
-    /// Ours to remove.
-    fn is_managed(&self, labels: &Labels) -> bool {
-        self.is_of_stack(labels) && labels.get(labels::MANAGED).is_some_and(|managed| managed == "true")
+    /// To be removed when the release lacks it.
+    fn may_go(&self, labels: &Labels) -> bool {
+        self.is_of_stack(labels) && (is_managed(labels) || self.wanted.upkeep.prune != Prune::None)
     }
 
     fn taken(&mut self, what: &'static str, name: &str) {
@@ -160,7 +231,7 @@ impl<'a> Diff<'a> {
 
     fn networks(&mut self) -> Vec<Action> {
         let mut actions = Vec::new();
-        for (name, network) in &self.desired.networks {
+        for (name, network) in &self.wanted.objects.networks {
             let existing: Vec<_> = self.current.networks.iter().filter(|n| n.name == *name).collect();
             match network {
                 Network::External => self.external_network(name, &existing),
@@ -186,164 +257,20 @@ impl<'a> Diff<'a> {
             None => Conflict::ExternalMissing { what: "network", name: name.to_owned() },
         });
     }
-
-    fn stored(&self, what: &str) -> (&'a BTreeMap<String, Payload>, &'a [CurrentPayload]) {
-        match what {
-            SECRET => (&self.desired.secrets, &self.current.secrets),
-            _ => (&self.desired.configs, &self.current.configs),
-        }
-    }
-
-    fn payloads(&mut self, what: &'static str) -> Vec<Action> {
-        let (desired, current) = self.stored(what);
-        let mut actions = Vec::new();
-        for (name, payload) in desired {
-            let existing = current.iter().find(|existing| existing.name == *name);
-            match (payload, existing) {
-                (Payload::External, Some(_)) => {}
-                (Payload::External, None) => {
-                    self.conflicts.push(Conflict::ExternalMissing { what, name: name.clone() });
-                }
-                (Payload::Managed { sha256, spec }, None) => {
-                    let (name, spec) = (name.clone(), marked_payload(spec, sha256));
-                    let sha256 = sha256.clone();
-                    actions.push(match what {
-                        SECRET => Action::CreateSecret { name, sha256, spec },
-                        _ => Action::CreateConfig { name, sha256, spec },
-                    });
-                }
-                (Payload::Managed { sha256, .. }, Some(existing)) => {
-                    if !self.is_of_stack(&existing.labels) {
-                        self.taken(what, name);
-                    } else if existing.labels.get(labels::SHA256).is_some_and(|hash| hash != sha256) {
-                        self.conflicts.push(Conflict::ContentChanged { what, name: name.clone() });
-                    }
-                }
-            }
-        }
-        actions
-    }
-
-    /// Removals that free a published port come first, then creations and updates.
-    fn services(&mut self) -> Vec<Action> {
-        let wanted: BTreeSet<_> = self.desired.services.values().flat_map(published).collect();
-        let mut actions: Vec<Action> = self
-            .superfluous_services()
-            .filter(|service| published(&service.spec).any(|port| wanted.contains(&port)))
-            .map(remove_service)
-            .collect();
-        for spec in self.desired.services.values() {
-            let existing = self.current.services.iter().find(|service| service.spec.name == spec.name);
-            match existing {
-                None => {
-                    let spec = Box::new(marked(spec, self.release));
-                    actions.push(Action::CreateService { name: spec.name.clone(), spec });
-                }
-                Some(existing) if !self.is_of_stack(&existing.spec.labels) => self.taken("service", &spec.name),
-                Some(existing) => actions.extend(self.update(spec, existing)),
-            }
-        }
-        actions
-    }
-
-    fn update(&mut self, spec: &ServiceSpec, existing: &CurrentService) -> Option<Action> {
-        let (from, to) = (existing.spec.mode.name(), spec.mode.name());
-        if from != to {
-            self.conflicts.push(Conflict::ModeChanged { name: spec.name.clone(), from, to });
-            return None;
-        }
-        let mut wanted = normal::desired(spec);
-        let mut found = normal::current(&existing.spec, self.current);
-        if spec.is_job() {
-            // Writing labels alone would run the job again.
-            wanted.labels.clear();
-            found.labels.clear();
-        }
-        if wanted == found {
-            return None;
-        }
-        let mut spec = marked(spec, self.release);
-        spec.task_template.force_update = existing.spec.task_template.force_update;
-        let (id, name) = (existing.id.clone(), spec.name.clone());
-        Some(Action::UpdateService { id, version: existing.version, name, spec: Box::new(spec) })
-    }
-
-    fn superfluous_services(&self) -> impl Iterator<Item = &'a CurrentService> {
-        let wanted: BTreeSet<&str> = self.desired.services.values().map(|spec| spec.name.as_str()).collect();
-        let managed = |service: &&CurrentService| self.is_managed(&service.spec.labels);
-        let superfluous: Vec<_> = self
-            .current
-            .services
-            .iter()
-            .filter(managed)
-            .filter(|service| !wanted.contains(service.spec.name.as_str()))
-            .collect();
-        superfluous.into_iter()
-    }
-
-    fn removals(&self) -> Vec<Action> {
-        let wanted: BTreeSet<_> = self.desired.services.values().flat_map(published).collect();
-        let mut actions: Vec<Action> = self
-            .superfluous_services()
-            .filter(|service| !published(&service.spec).any(|port| wanted.contains(&port)))
-            .map(remove_service)
-            .collect();
-        for what in [SECRET, CONFIG] {
-            let (desired, current) = self.stored(what);
-            let superfluous = |p: &&CurrentPayload| self.is_managed(&p.labels) && !desired.contains_key(&p.name);
-            actions.extend(current.iter().filter(superfluous).map(|payload| {
-                let (id, name) = (payload.id.clone(), payload.name.clone());
-                if what == SECRET { Action::RemoveSecret { id, name } } else { Action::RemoveConfig { id, name } }
-            }));
-        }
-        let superfluous =
-            |n: &&CurrentNetwork| self.is_managed(&n.labels) && !self.desired.networks.contains_key(&n.name);
-        actions.extend(
-            self.current
-                .networks
-                .iter()
-                .filter(superfluous)
-                .map(|network| Action::RemoveNetwork { id: network.id.clone(), name: network.name.clone() }),
-        );
-        actions
-    }
 }
 
-/// The service as it is written: marked as ours to change and remove, and with the release it comes from.
-pub fn marked(spec: &ServiceSpec, release: Option<&ReleaseId>) -> ServiceSpec {
-    let mut spec = spec.clone();
-    spec.labels.insert(labels::MANAGED.into(), "true".into());
-    if let Some(release) = release {
-        spec.labels.insert(labels::RELEASE.into(), release.to_string());
-    }
-    spec
+/// Has the stack's label.
+fn is_of(stack: &StackName, labels: &Labels) -> bool {
+    labels.get(labels::NAMESPACE).is_some_and(|of| of == stack.as_str())
+}
+
+/// Written by us.
+fn is_managed(labels: &Labels) -> bool {
+    labels.get(labels::MANAGED).is_some_and(|managed| managed == "true")
 }
 
 fn marked_network(spec: &NetworkSpec) -> NetworkSpec {
     let mut spec = spec.clone();
     spec.labels.insert(labels::MANAGED.into(), "true".into());
     spec
-}
-
-/// With the hash of the bytes, which the Engine does not give back.
-fn marked_payload(spec: &PayloadSpec, sha256: &str) -> PayloadSpec {
-    let mut spec = spec.clone();
-    spec.labels.insert(labels::MANAGED.into(), "true".into());
-    spec.labels.insert(labels::SHA256.into(), sha256.to_owned());
-    spec
-}
-
-fn remove_service(service: &CurrentService) -> Action {
-    Action::RemoveService { id: service.id.clone(), name: service.spec.name.clone() }
-}
-
-/// Ports taken in the routing mesh.
-fn published(spec: &ServiceSpec) -> impl Iterator<Item = (u32, String)> {
-    let in_mesh = |port: &&PortConfig| port.published_port != 0 && port.publish_mode != "host";
-    let key = |port: &PortConfig| {
-        let protocol = if port.protocol.is_empty() { "tcp" } else { &port.protocol };
-        (port.published_port, protocol.to_owned())
-    };
-    let ports = spec.endpoint_spec.as_ref().map_or(&[][..], |endpoint| &endpoint.ports);
-    ports.iter().filter(in_mesh).map(key)
 }

@@ -50,6 +50,9 @@ impl Objects {
             container.secrets.sort_by(|a, b| a.name.cmp(&b.name));
             container.configs.iter_mut().for_each(|reference| follow(&configs, &mut reference.name));
             container.configs.sort_by(|a, b| a.name.cmp(&b.name));
+            if let Some(spec) = container.privileges.as_mut().and_then(|p| p.credential_spec.as_mut()) {
+                follow(&configs, &mut spec.config);
+            }
         }
     }
 }

@@ -1,16 +1,18 @@
 //! Carries out the actions of one stack, in their order; neighbours of one kind at the same time.
 
+use crate::advice::advice;
 use crate::engine::{Engine, EngineError, Kind};
 use crate::order::Payloads;
 use crate::seen::Seen;
 use futures_util::{FutureExt, StreamExt, stream};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use waggle_stack::diff::Action;
+use waggle_model::StackName;
+use waggle_stack::diff::{Action, Conflict};
 use waggle_stack::objects::service::ServiceSpec;
 
 /// Writes under way at once.
-pub const WRITES_MAX: usize = 8;
+pub const WRITES_MAX: usize = 16;
 
 /// Ids of secrets and configs by name: specs refer to both.
 pub(super) struct Ids(BTreeMap<(Kind, String), String>);
@@ -47,11 +49,14 @@ pub(super) struct Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.error)
+        let said = self.error.to_string();
+        write!(f, "{}: {said}", self.what)?;
+        advice(&said).map_or(Ok(()), |advice| write!(f, "; {advice}"))
     }
 }
 
-/// Runs `actions` until the first failure; those of its neighbours that are under way are ended first.
+/// Runs `actions` until the first failure; those of its neighbours that are under way are ended first. A secret, config
+/// or network that cannot be removed hinders nothing.
 pub(super) async fn run(engine: &dyn Engine, payloads: &Payloads, ids: &mut Ids, actions: Vec<Action>) -> Done {
     let mut done = Done { writes: 0, outcome: Ok(()) };
     let mut rest = actions.as_slice();
@@ -73,18 +78,22 @@ pub(super) async fn run(engine: &dyn Engine, payloads: &Payloads, ids: &mut Ids,
                 Err(_) => {}
             }
         }
-        if done.outcome.is_err() {
+        if done.outcome.is_err() && rank(first) < REMOVALS {
             break;
         }
     }
     done
 }
 
+/// Rank of the first removals that nothing depends on.
+const REMOVALS: u8 = 4;
+
 /// Neighbours of one rank do not depend on each other.
 fn rank(action: &Action) -> u8 {
     match action {
         Action::CreateNetwork { .. } => 0,
         Action::CreateSecret { .. } | Action::CreateConfig { .. } => 1,
+        Action::LabelSecret { .. } | Action::LabelConfig { .. } => 1,
         Action::CreateService { .. } | Action::UpdateService { .. } => 2,
         Action::RemoveService { .. } => 3,
         Action::RemoveSecret { .. } | Action::RemoveConfig { .. } => 4,
@@ -108,6 +117,14 @@ async fn one(engine: &dyn Engine, payloads: &Payloads, ids: &Ids, action: &Actio
             let data = payloads.get(sha256).cloned().unwrap_or_default();
             engine.create_stored(Kind::Config, spec, &data).await.map(|id| Some(((Kind::Config, name.clone()), id)))
         }
+        Action::LabelSecret { id, version, name, verify, spec } => {
+            let data = verify.as_ref().map(|sha256| payloads.get(sha256).cloned().unwrap_or_default());
+            let answer = engine.update_stored(Kind::Secret, id, *version, spec, data.as_ref()).await;
+            answer.map(|()| None).map_err(|error| other_content(name, error))
+        }
+        Action::LabelConfig { id, version, spec, .. } => {
+            engine.update_stored(Kind::Config, id, *version, spec, None).await.map(|()| None)
+        }
         Action::CreateService { spec, .. } => engine.create_service(&ids.fill(spec)).await.map(|_| None),
         Action::UpdateService { id, version, spec, .. } => {
             engine.update_service(id, *version, &ids.fill(spec)).await.map(|()| None)
@@ -118,6 +135,17 @@ async fn one(engine: &dyn Engine, payloads: &Payloads, ids: &Ids, action: &Actio
         Action::RemoveNetwork { id, .. } => gone(engine.remove_network(id).await),
     };
     answer.map_err(|error| Failure { what, at_removal: rank(action) > 2, error })
+}
+
+/// Swarm's words for bytes that are not those it has (moby/swarmkit: manager/controlapi/secret.go).
+fn other_content(name: &str, error: EngineError) -> EngineError {
+    match error {
+        EngineError::Refused(said) if said.contains("only updates to Labels") => {
+            let what = "secret";
+            EngineError::Refused(Conflict::OtherContent { what, name: name.to_owned() }.to_string())
+        }
+        other => other,
+    }
 }
 
 /// What is not there any more need not be removed.
@@ -133,6 +161,8 @@ fn named(action: &Action) -> (&'static str, &str) {
         Action::CreateNetwork { spec } => ("create network", &spec.name),
         Action::CreateSecret { name, .. } => ("create secret", name),
         Action::CreateConfig { name, .. } => ("create config", name),
+        Action::LabelSecret { name, .. } => ("label secret", name),
+        Action::LabelConfig { name, .. } => ("label config", name),
         Action::CreateService { name, .. } => ("create service", name),
         Action::UpdateService { name, .. } => ("update service", name),
         Action::RemoveService { name, .. } => ("remove service", name),
@@ -140,4 +170,24 @@ fn named(action: &Action) -> (&'static str, &str) {
         Action::RemoveConfig { name, .. } => ("remove config", name),
         Action::RemoveNetwork { name, .. } => ("remove network", name),
     }
+}
+
+/// Removes a stack's unused volumes of the Engine's node but those `kept`; the number of those that it tried.
+pub(super) async fn prune_volumes(engine: &dyn Engine, stack: &StackName, kept: &BTreeSet<String>) -> usize {
+    let unused = match engine.unused_volumes(stack).await {
+        Ok(unused) => unused,
+        Err(error) => {
+            tracing::warn!(%stack, %error, "unused volumes cannot be listed");
+            return 0;
+        }
+    };
+    let mut removed = 0;
+    for name in unused.iter().filter(|name| !kept.contains(*name)) {
+        tracing::info!(%stack, volume = name, "removing an unused volume");
+        removed += 1;
+        if let Err(error) = engine.remove_volume(name).await {
+            tracing::warn!(%stack, volume = name, %error, "the volume stays");
+        }
+    }
+    removed
 }

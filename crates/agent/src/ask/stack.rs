@@ -10,14 +10,16 @@ use waggle_model::StackName;
 use waggle_model::ask::{ClusterPlan, Export, ObjectChange, ObjectKind, Verb, Verified};
 use waggle_model::release::Upkeep;
 use waggle_stack::Objects;
-use waggle_stack::diff::{Action, diff};
+use waggle_stack::diff::{Action, Wanted, diff};
 
 impl Asked {
-    pub(super) async fn plan(&self, stack: &StackName, objects: &str, _: &Upkeep) -> Result<ClusterPlan, Refusal> {
+    pub(super) async fn plan(&self, stack: &StackName, objects: &str, upkeep: &Upkeep) -> Result<ClusterPlan, Refusal> {
         let wanted = Objects::from_json(objects).map_err(|error| {
             invalid(format!("this agent cannot read the objects: {}", waggle_daemon::tasks::chain(&error)))
         })?;
         let seen = look(self.engine.as_ref()).await?;
+        let overrides = BTreeMap::new();
+        let wanted = Wanted { objects: &wanted, release: None, upkeep, overrides: &overrides };
         Ok(planned(stack, &wanted, &seen))
     }
 
@@ -31,9 +33,12 @@ impl Asked {
     }
 }
 
-fn planned(stack: &StackName, wanted: &Objects, seen: &Seen) -> ClusterPlan {
-    match diff(stack, wanted, None, &seen.current()) {
-        Ok(actions) => ClusterPlan { problems: Vec::new(), changes: actions.iter().map(change).collect() },
+fn planned(stack: &StackName, wanted: &Wanted<'_>, seen: &Seen) -> ClusterPlan {
+    match diff(stack, wanted, &seen.current()) {
+        Ok(plan) => {
+            let changes = plan.actions.iter().chain(&plan.afterwards).map(change).collect();
+            ClusterPlan { problems: Vec::new(), changes }
+        }
         Err(conflicts) => {
             ClusterPlan { problems: conflicts.iter().map(ToString::to_string).collect(), changes: Vec::new() }
         }
@@ -45,6 +50,8 @@ fn change(action: &Action) -> ObjectChange {
         Action::CreateNetwork { spec } => (Verb::Create, "network", &spec.name),
         Action::CreateSecret { name, .. } => (Verb::Create, "secret", name),
         Action::CreateConfig { name, .. } => (Verb::Create, "config", name),
+        Action::LabelSecret { name, .. } => (Verb::Update, "secret", name),
+        Action::LabelConfig { name, .. } => (Verb::Update, "config", name),
         Action::CreateService { name, .. } => (Verb::Create, "service", name),
         Action::UpdateService { name, .. } => (Verb::Update, "service", name),
         Action::RemoveService { name, .. } => (Verb::Remove, "service", name),
@@ -52,6 +59,6 @@ fn change(action: &Action) -> ObjectChange {
         Action::RemoveConfig { name, .. } => (Verb::Remove, "config", name),
         Action::RemoveNetwork { name, .. } => (Verb::Remove, "network", name),
     };
-    let restarts = matches!(verb, Verb::Update | Verb::Remove) && what == "service";
+    let restarts = matches!(action, Action::UpdateService { restarts: true, .. } | Action::RemoveService { .. });
     ObjectChange { verb, what: what.to_owned(), name: name.clone(), fields: Vec::new(), restarts }
 }

@@ -17,6 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bollard::errors::Error as BollardError;
 use bollard::models::{LocalNodeState, NodeState, Reachability, SwarmInfo};
+use bollard::query_parameters::RemoveVolumeOptions;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -24,6 +25,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tracing::Instrument;
+use waggle_model::StackName;
 use waggle_model::ask::ObjectKind;
 use waggle_stack::objects::service::ServiceSpec;
 use waggle_stack::objects::{NetworkSpec, PayloadSpec};
@@ -263,7 +265,7 @@ impl Engine for Docker {
 
     async fn stored(&self, kind: Kind) -> Result<Vec<Stored>, EngineError> {
         let list: Vec<read::Stored> = self.call("stored", self.socket.get(collection(kind))).await?;
-        Ok(list.into_iter().map(Stored::from).collect())
+        Ok(list.into_iter().map(|stored| stored.of(kind)).collect())
     }
 
     async fn services(&self) -> Result<Vec<Service>, EngineError> {
@@ -300,8 +302,18 @@ impl Engine for Docker {
         self.write("create_stored", self.create(&path, &body, None)).await
     }
 
-    async fn update_stored(&self, kind: Kind, id: &str, version: u64, spec: &PayloadSpec) -> Result<(), EngineError> {
-        let body = body_of(spec)?;
+    async fn update_stored(
+        &self,
+        kind: Kind,
+        id: &str,
+        version: u64,
+        spec: &PayloadSpec,
+        data: Option<&Bytes>,
+    ) -> Result<(), EngineError> {
+        let mut body = body_of(spec)?;
+        if let Some(data) = data {
+            body["Data"] = json!(STANDARD.encode(data));
+        }
         let path = format!("{}/{id}/update?version={version}", collection(kind));
         self.write("update_stored", self.socket.post::<Value>(&path, &body, None)).await.map(drop)
     }
@@ -376,6 +388,27 @@ impl Engine for Docker {
         let answer: ask::Removed =
             self.write("prune_images", self.socket.post(&ask::prune_path(all), &Value::Null, None)).await?;
         Ok(answer.into())
+    }
+
+    async fn unused_volumes(&self, stack: &StackName) -> Result<Vec<String>, EngineError> {
+        let label = format!("{}={stack}", waggle_stack::labels::NAMESPACE);
+        let path = filtered("/volumes", &json!({"label": [label], "dangling": ["true"]}).to_string());
+        let found: read::Volumes = self.call("volumes", self.socket.get(&path)).await?;
+        Ok(found.names())
+    }
+
+    async fn remove_volume(&self, name: &str) -> Result<(), EngineError> {
+        let call = self.bollard.remove_volume(name, None::<RemoveVolumeOptions>);
+        self.write("remove_volume", self.bollard(call, http::WRITE_TIMEOUT)).await
+    }
+
+    async fn health_output(&self, container: &str) -> Result<Option<String>, EngineError> {
+        let path = format!("/containers/{container}/json");
+        match self.call("container", self.socket.get::<read::Container>(&path)).await {
+            Ok(container) => Ok(container.health_output()),
+            Err(EngineError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn resolve(&self, image: &str) -> Result<Resolved, EngineError> {

@@ -2,8 +2,9 @@
 //!
 //! Time is pushed ([`Fake::advance`]), chance comes from a seed, nothing iterates a hash map: the same calls give the same
 //! history. It plays what decides about rollouts: scheduling on nodes, tasks that take time and fail, the restart
-//! supervisor, rolling updates with parallelism, order, monitor and failure action, and Swarm's own rollback. It plays no
-//! networks, volumes or resource limits, and asks nobody for health: how an image behaves is told it by a [`Behaviour`].
+//! supervisor, rolling updates with parallelism, order, monitor and failure action, and Swarm's own rollback. A node's memory
+//! and ports are limited; volumes are names that tasks leave behind. It plays no networks and asks nobody for health: how an
+//! image behaves is told it by a [`Behaviour`].
 
 use super::{Engine, EngineError, Info, Kind, Network, Node, Resolved, Service, Stored, Task};
 use super::{JoinTokens, LogOf, LogOptions, LogStream, Pruned, Whose};
@@ -15,8 +16,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use waggle_model::Timestamp;
 use waggle_model::ask::ObjectKind;
+use waggle_model::{StackName, Timestamp};
 use waggle_stack::objects::service::ServiceSpec;
 use waggle_stack::objects::{NetworkSpec, PayloadSpec};
 
@@ -158,6 +159,14 @@ impl Fake {
         self.state().unused_images.extend(images);
     }
 
+    /// What the failing health check of [`Behaviour::Unhealthy`] prints.
+    pub const HEALTH_OUTPUT: &str = "connection refused\nno answer on port 80";
+
+    /// A node has this much memory, in bytes; the others have all that is wanted.
+    pub fn set_memory(&self, node: &str, bytes: i64) {
+        self.state().memory.insert(node.to_owned(), bytes);
+    }
+
     /// Writes asked for so far, refused ones included.
     pub fn writes(&self) -> u64 {
         self.state().writes
@@ -209,8 +218,15 @@ impl Engine for Fake {
         self.write()?.create_stored(kind, spec, data)
     }
 
-    async fn update_stored(&self, kind: Kind, id: &str, version: u64, spec: &PayloadSpec) -> Result<(), EngineError> {
-        self.write()?.update_stored(kind, id, version, spec)
+    async fn update_stored(
+        &self,
+        kind: Kind,
+        id: &str,
+        version: u64,
+        spec: &PayloadSpec,
+        data: Option<&Bytes>,
+    ) -> Result<(), EngineError> {
+        self.write()?.update_stored(kind, id, version, spec, data)
     }
 
     async fn remove_stored(&self, kind: Kind, id: &str) -> Result<(), EngineError> {
@@ -269,6 +285,22 @@ impl Engine for Fake {
         // All of them have names here.
         let gone = if all { unused } else { Vec::new() };
         Ok(Pruned { images: gone.len() as u64, bytes: gone.iter().sum() })
+    }
+
+    async fn unused_volumes(&self, stack: &StackName) -> Result<Vec<String>, EngineError> {
+        Ok(self.reach()?.unused_volumes(stack))
+    }
+
+    async fn remove_volume(&self, name: &str) -> Result<(), EngineError> {
+        self.write()?
+            .volumes
+            .remove(name)
+            .map(drop)
+            .ok_or_else(|| EngineError::NotFound(format!("no such volume: {name}")))
+    }
+
+    async fn health_output(&self, container: &str) -> Result<Option<String>, EngineError> {
+        Ok(self.reach()?.health_output(container))
     }
 
     async fn resolve(&self, image: &str) -> Result<Resolved, EngineError> {

@@ -1,11 +1,12 @@
 use super::*;
-use crate::diff::diff;
+use crate::diff::{Wanted, diff};
 use crate::objects::service::Platform;
 use crate::{Input, Pin, Source, render};
 use proptest::prelude::*;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
+use waggle_model::release::Upkeep;
 
 const FILE: &str = include_str!("../../testdata/docker/containers.yml");
 const DEPLOY: &str = include_str!("../../testdata/docker/deploy.yml");
@@ -343,8 +344,10 @@ proptest! {
         let current = running(&old);
         let changes = compare(&stack(), &new, &current);
         let changed = changes.iter().any(|change| change.kind == Kind::Service);
-        let actions = diff(&stack(), &new, None, &current).unwrap();
-        let written = actions.iter().any(|action| action.to_string() == "update service shop_a");
+        let upkeep = Upkeep::default();
+        let wanted = Wanted { objects: &new, release: None, upkeep: &upkeep, overrides: &BTreeMap::new() };
+        let plan = diff(&stack(), &wanted, &current).unwrap();
+        let written = plan.actions.iter().any(|action| action.to_string() == "update service shop_a");
         prop_assert_eq!(changed, written, "{:?}", changes);
     }
 }

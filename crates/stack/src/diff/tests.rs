@@ -1,7 +1,10 @@
 use super::*;
+use crate::objects::Payload;
 use crate::objects::service::Platform;
 use crate::{Input, Pin, Source, render};
+use std::collections::BTreeSet;
 use std::path::Path;
+use waggle_model::release::Upkeep;
 
 const FILE: &str = "
 services:
@@ -57,12 +60,31 @@ fn desired(file: &str) -> Objects {
     objects
 }
 
+fn try_diff(objects: &Objects, care: &Care, current: &Current) -> Result<Plan, Vec<Conflict>> {
+    let release = release();
+    let wanted = Wanted { objects, release: Some(&release), upkeep: &care.upkeep, overrides: &care.overrides };
+    diff(&stack(), &wanted, current)
+}
+
+/// What people ask for beyond the objects.
+#[derive(Default)]
+struct Care {
+    upkeep: Upkeep,
+    overrides: BTreeMap<String, Override>,
+}
+
+/// All that is to be written.
+fn cared(file: &str, care: &Care, current: &Current) -> Vec<Action> {
+    let plan = try_diff(&desired(file), care, current).unwrap();
+    plan.actions.into_iter().chain(plan.afterwards).collect()
+}
+
 fn plan(file: &str, current: &Current) -> Vec<Action> {
-    diff(&stack(), &desired(file), Some(&release()), current).unwrap()
+    cared(file, &Care::default(), current)
 }
 
 fn conflicts(file: &str, current: &Current) -> Vec<Conflict> {
-    diff(&stack(), &desired(file), Some(&release()), current).unwrap_err()
+    try_diff(&desired(file), &Care::default(), current).unwrap_err()
 }
 
 fn short(actions: &[Action]) -> Vec<String> {
@@ -85,10 +107,13 @@ fn applied(actions: &[Action]) -> Current {
                 ..CurrentNetwork::default()
             }),
             Action::CreateSecret { name, spec, .. } => {
-                current.secrets.push(CurrentPayload { id: "sec-1".into(), version: 3, name, labels: spec.labels });
+                let (id, labels) = ("sec-1".into(), spec.labels);
+                current.secrets.push(CurrentPayload { id, version: 3, name, labels, ..CurrentPayload::default() });
             }
-            Action::CreateConfig { name, spec, .. } => {
-                current.configs.push(CurrentPayload { id: "con-1".into(), version: 3, name, labels: spec.labels });
+            Action::CreateConfig { name, sha256, spec } => {
+                let (id, labels, content) = ("con-1".into(), spec.labels, Some(sha256));
+                let (version, created) = (3, Timestamp(0));
+                current.configs.push(CurrentPayload { id, version, name, labels, created, content });
             }
             Action::CreateService { name, spec } => {
                 current.services.push(CurrentService { id: format!("svc-{name}"), version: 9, spec: *spec });
@@ -102,7 +127,8 @@ fn applied(actions: &[Action]) -> Current {
 fn deployed() -> Current {
     let mut current = applied(&plan(FILE, &Current::default()));
     let web = current.services.iter_mut().find(|service| service.spec.name == "shop_web").unwrap();
-    let returned: ServiceSpec = serde_json::from_str(WEB).unwrap();
+    let mut returned: ServiceSpec = serde_json::from_str(WEB).unwrap();
+    returned.labels.insert(labels::MANAGED.into(), "true".into());
     assert_eq!(returned.task_template.container_spec.healthcheck.as_ref().unwrap().interval, 5_000_000_000);
     web.spec = returned;
     current
@@ -127,8 +153,9 @@ fn a_new_stack_is_created_in_order() {
 #[test]
 fn what_is_as_wanted_is_left_alone() {
     assert_eq!(short(&plan(FILE, &deployed())), [""; 0]);
-    let other = diff(&stack(), &desired(FILE), Some(&ReleaseId([9; 32])), &deployed()).unwrap();
-    assert_eq!(short(&other), [""; 0], "a newer release id alone changes nothing");
+    let (objects, newer, care) = (desired(FILE), ReleaseId([9; 32]), Care::default());
+    let wanted = Wanted { objects: &objects, release: Some(&newer), upkeep: &care.upkeep, overrides: &care.overrides };
+    assert_eq!(diff(&stack(), &wanted, &deployed()).unwrap(), Plan::default(), "a newer release alone changes nothing");
 }
 
 #[test]
@@ -192,8 +219,10 @@ fn what_is_written_bears_our_labels_and_what_is_rendered_does_not() {
 #[test]
 fn our_labels_are_no_difference() {
     let mut current = deployed();
-    current.services.iter_mut().for_each(|service| service.spec.labels.retain(|key, _| !labels::is_own(key)));
-    assert_eq!(short(&plan(FILE, &current)), [""; 0], "docker deployed it");
+    current.services.iter_mut().for_each(|service| {
+        service.spec.labels.insert(labels::RELEASE.into(), "another".into());
+    });
+    assert_eq!(short(&plan(FILE, &current)), [""; 0]);
     current.services.iter_mut().for_each(|service| {
         service.spec.labels.insert("other".into(), "x".into());
     });
@@ -203,16 +232,12 @@ fn our_labels_are_no_difference() {
 #[test]
 fn superfluous_objects_go_and_freed_ports_come_first() {
     let smaller = "services: {other: {image: nginx, ports: ['80:80'], networks: [new]}}\nnetworks: {new: {}}";
-    let expected = [
-        "create network shop_new",
-        "remove service shop_web",
-        "create service shop_other",
-        "remove service shop_job",
-        "remove secret shop_token",
-        "remove config shop_app",
-        "remove network shop_back",
-    ];
-    assert_eq!(short(&plan(smaller, &deployed())), expected);
+    let expected =
+        ["create network shop_new", "remove service shop_web", "create service shop_other", "remove service shop_job"];
+    let plan = try_diff(&desired(smaller), &Care::default(), &deployed()).unwrap();
+    assert_eq!(short(&plan.actions), expected);
+    let expected = ["remove secret shop_token", "remove config shop_app", "remove network shop_back"];
+    assert_eq!(short(&plan.afterwards), expected, "Swarm may still go back");
 }
 
 #[test]
@@ -229,15 +254,15 @@ fn nothing_desired_removes_the_stack_and_only_it() {
         labels: labels(&[(labels::NAMESPACE, "other"), (labels::MANAGED, "true")]),
         ..CurrentNetwork::default()
     });
-    let actions = diff(&stack(), &Objects::default(), None, &current).unwrap();
     let expected = [
         "remove service shop_job",
         "remove service shop_web",
         "remove secret shop_token",
+        "remove secret by-hand",
         "remove config shop_app",
         "remove network shop_back",
     ];
-    assert_eq!(short(&actions), expected);
+    assert_eq!(short(&removal(&stack(), &current)), expected);
 }
 
 #[test]
@@ -256,23 +281,126 @@ fn names_of_others_are_not_taken_over() {
     assert!(found[0].to_string().contains("shop_back"));
 }
 
-#[test]
-fn what_was_deployed_by_hand_is_adopted() {
+/// As if docker had deployed it.
+fn by_docker() -> Current {
     let mut current = deployed();
-    for labels in [&mut current.networks[0].labels, &mut current.secrets[0].labels, &mut current.configs[0].labels] {
-        labels.remove(labels::MANAGED);
-        labels.remove(labels::SHA256);
+    let strip = |labels: &mut Labels| labels.retain(|key, _| !labels::is_own(key));
+    strip(&mut current.networks[0].labels);
+    strip(&mut current.secrets[0].labels);
+    strip(&mut current.configs[0].labels);
+    current.services.iter_mut().for_each(|service| strip(&mut service.spec.labels));
+    current
+}
+
+#[test]
+fn what_docker_deployed_is_adopted_by_labels_alone() {
+    let (current, objects) = (by_docker(), desired(FILE));
+    let actions = plan(FILE, &current);
+    assert_eq!(
+        short(&actions),
+        ["label secret shop_token", "label config shop_app", "update service shop_web"],
+        "a job would run again"
+    );
+    let Action::LabelSecret { verify, spec, .. } = &actions[0] else { panic!() };
+    assert_eq!(verify.as_deref(), objects.secrets["shop_token"].sha256(), "Swarm says whether the bytes are ours");
+    assert_eq!(spec.labels[labels::NAME], "shop_token");
+    let Action::UpdateService { spec, restarts, .. } = &actions[2] else { panic!() };
+    let web = current.services.iter().find(|service| service.spec.name == "shop_web").unwrap();
+    assert!(!restarts);
+    assert_eq!(spec.task_template, web.spec.task_template, "to the letter");
+    assert_eq!(spec.endpoint_spec, web.spec.endpoint_spec);
+    assert_eq!(spec.labels[labels::MANAGED], "true");
+    let mut adopted = current.clone();
+    adopted.services = deployed().services;
+    (adopted.secrets, adopted.configs) = (deployed().secrets, deployed().configs);
+    assert_eq!(short(&plan(FILE, &adopted)), [""; 0], "the network stays as docker made it");
+}
+
+#[test]
+fn what_docker_made_and_the_release_lacks_goes_when_asked_for() {
+    let smaller = "services: {other: {image: nginx, networks: [new]}}\nnetworks: {new: {}}";
+    let made = ["create network shop_new", "create service shop_other"];
+    assert_eq!(short(&plan(smaller, &by_docker())), made);
+    let care = Care { upkeep: Upkeep { prune: Prune::Objects, ..Upkeep::default() }, ..Care::default() };
+    let gone = [
+        "remove service shop_job",
+        "remove service shop_web",
+        "remove secret shop_token",
+        "remove config shop_app",
+        "remove network shop_back",
+    ];
+    assert_eq!(short(&cared(smaller, &care, &by_docker())), [&made[..], &gone[..]].concat());
+}
+
+#[test]
+fn earlier_versions_stay_as_long_as_wanted() {
+    let mut current = deployed();
+    for age in 1..=3 {
+        let mut labels = current.secrets[0].labels.clone();
+        labels.insert(labels::SHA256.into(), age.to_string().repeat(64));
+        let (id, name) = (format!("sec-old{age}"), format!("shop_token-{age}"));
+        let created = Timestamp(100 - age);
+        current.secrets.push(CurrentPayload { id, name, labels, created, ..CurrentPayload::default() });
     }
-    assert_eq!(short(&plan(FILE, &current)), [""; 0]);
+    let kept = |versions_kept| {
+        let care = Care { upkeep: Upkeep { versions_kept, ..Upkeep::default() }, ..Care::default() };
+        short(&cared(FILE, &care, &current))
+    };
+    assert_eq!(kept(3), [""; 0]);
+    assert_eq!(kept(1), ["remove secret shop_token-2", "remove secret shop_token-3"]);
+    assert_eq!(kept(0).len(), 3);
+    let without = FILE.replace("secrets: {token: {file: token}}", "").replace("    secrets: [token]\n", "");
+    assert_eq!(short(&plan(&without, &current)).len(), 5, "the key is gone from the file: no version is kept");
+}
+
+#[test]
+fn replicas_are_kept_or_overridden_without_a_restart() {
+    let mut current = deployed();
+    let web = current.services.iter_mut().find(|service| service.spec.name == "shop_web").unwrap();
+    web.spec.mode.replicated.as_mut().unwrap().replicas = Some(4);
+    let scaled = |actions: &[Action]| match actions {
+        [Action::UpdateService { spec, restarts: false, .. }] => {
+            Some(spec.mode.replicated.as_ref().unwrap().replicas.unwrap_or(1))
+        }
+        [] => None,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(scaled(&plan(FILE, &current)), Some(1), "the file's number");
+    let keep = Upkeep { keep_replicas: ["web".into()].into(), ..Upkeep::default() };
+    let mut care = Care { upkeep: keep, ..Care::default() };
+    assert_eq!(scaled(&cared(FILE, &care, &current)), None);
+    care.overrides.insert("web".into(), Override { replicas: Some(7), force: 0 });
+    assert_eq!(scaled(&cared(FILE, &care, &current)), Some(7), "said later than the number that is kept");
+    care.overrides.insert("web".into(), Override { replicas: Some(4), force: 0 });
+    assert_eq!(scaled(&cared(FILE, &care, &current)), None);
+}
+
+#[test]
+fn a_forced_restart_happens_once() {
+    let mut current = deployed();
+    let mut care = Care::default();
+    care.overrides.insert("web".into(), Override { replicas: None, force: 2 });
+    let actions = cared(FILE, &care, &current);
+    let [Action::UpdateService { spec, restarts: true, .. }] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!((spec.task_template.force_update, spec.labels[labels::FORCE].as_str()), (5, "2"));
+    let web = current.services.iter_mut().find(|service| service.spec.name == "shop_web").unwrap();
+    web.spec.labels.insert(labels::FORCE.into(), "2".into());
+    assert_eq!(short(&cared(FILE, &care, &current)), [""; 0]);
+    let changed = plan(&FILE.replace("A: a", "A: x"), &current);
+    let [Action::UpdateService { spec, .. }] = &changed[..] else { panic!("{changed:?}") };
+    assert_eq!(spec.labels[labels::FORCE], "2", "kept, so that it never counts again");
 }
 
 #[test]
 fn what_swarm_cannot_change_is_said() {
     let mut current = deployed();
     current.secrets[0].labels.insert(labels::SHA256.into(), "0".repeat(64));
+    current.configs[0].content = Some("0".repeat(64));
     let found = conflicts(FILE, &current);
-    let expected = "content of secret shop_token changed; Swarm cannot change it in place: give it a new name (`name: shop_token_v2`)";
+    let expected = "secret shop_token is there with other content, and Swarm cannot change it: give it a new name in the \
+                    file (`name: shop_token_v2`), or remove it here";
     assert_eq!(found[0].to_string(), expected);
+    assert_eq!(found[1], Conflict::OtherContent { what: "config", name: "shop_app".into() });
     let found = conflicts(&FILE.replace("back: {}", "back: {internal: true}"), &deployed());
     assert_eq!(found, [Conflict::NetworkChanged { name: "shop_back".into(), field: "internal" }]);
     let found = conflicts(&FILE.replace("deploy: {update_config", "deploy: {mode: global, update_config"), &deployed());

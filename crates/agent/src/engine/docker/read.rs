@@ -1,10 +1,14 @@
 //! Answers of the Engine as we read them, and what they become.
 
 use crate::engine;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use waggle_model::Timestamp;
+use waggle_stack::labels;
 use waggle_stack::objects::service::ServiceSpec;
+use waggle_stack::release::sha256_hex;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -60,6 +64,64 @@ struct StoredSpec {
     name: String,
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
+    /// Base64; of configs only.
+    #[serde(default)]
+    data: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Volumes {
+    #[serde(default)]
+    volumes: Option<Vec<Volume>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Volume {
+    name: String,
+}
+
+impl Volumes {
+    pub fn names(self) -> Vec<String> {
+        self.volumes.unwrap_or_default().into_iter().map(|volume| volume.name).collect()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Container {
+    #[serde(default)]
+    state: ContainerState,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct ContainerState {
+    health: Option<Health>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Health {
+    #[serde(default)]
+    log: Option<Vec<HealthCheck>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct HealthCheck {
+    #[serde(default)]
+    output: String,
+}
+
+impl Container {
+    /// Of the newest check that said something.
+    pub fn health_output(self) -> Option<String> {
+        let log = self.state.health?.log.unwrap_or_default();
+        let said = log.iter().rev().map(|check| check.output.trim());
+        said.into_iter().find(|output| !output.is_empty()).map(str::to_owned)
+    }
 }
 
 #[derive(Deserialize)]
@@ -166,6 +228,8 @@ struct TaskStatus {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct ContainerStatus {
+    #[serde(rename = "ContainerID", default)]
+    container_id: String,
     #[serde(default)]
     exit_code: i64,
 }
@@ -201,11 +265,15 @@ impl From<Network> for engine::Network {
     }
 }
 
-impl From<Stored> for engine::Stored {
-    fn from(s: Stored) -> Self {
-        let labels = s.spec.labels.unwrap_or_default();
-        let (created, updated) = (time(&s.created_at), time(&s.updated_at));
-        engine::Stored { id: s.id, version: s.version.index, name: s.spec.name, labels, created, updated }
+impl Stored {
+    pub fn of(self, kind: engine::Kind) -> engine::Stored {
+        let labels = self.spec.labels.unwrap_or_default();
+        let hash = |data: String| Some(sha256_hex(&STANDARD.decode(data).ok()?));
+        let unknown = kind == engine::Kind::Config && !labels.contains_key(labels::SHA256);
+        let content = self.spec.data.filter(|_| unknown).and_then(hash);
+        let (id, version) = (self.id, self.version.index);
+        let (created, updated) = (time(&self.created_at), time(&self.updated_at));
+        engine::Stored { id, version, name: self.spec.name, labels, created, updated, content }
     }
 }
 
@@ -235,6 +303,7 @@ impl From<Task> for engine::Task {
         let port = |p: Port| format!("*:{}->{}/{}", p.published_port, p.target_port, p.protocol);
         // Swarm leaves the exit code 0 on tasks that never had a container.
         let exited = matches!(t.status.state.as_str(), "complete" | "failed" | "shutdown");
+        let container = t.status.container_status;
         engine::Task {
             id: t.id,
             service: t.service_id,
@@ -244,7 +313,8 @@ impl From<Task> for engine::Task {
             desired: t.desired_state,
             state: t.status.state,
             error: t.status.err,
-            exit_code: t.status.container_status.map(|status| status.exit_code).filter(|_| exited),
+            exit_code: container.as_ref().map(|status| status.exit_code).filter(|_| exited),
+            container: container.map(|status| status.container_id).unwrap_or_default(),
             job_iteration: t.job_iteration.map(|version| version.index),
             at: time(&t.status.timestamp),
             ports: ports.into_iter().map(port).collect(),

@@ -1,11 +1,14 @@
 //! What the simulated Engine's API does: lists, creates, updates, removes, and refuses as the real one would.
 
 use super::state::{Running, State};
+use super::{Behaviour, Fake};
 use crate::engine::{EngineError, Kind, Network, Service, Stored, Task};
 use bytes::Bytes;
 use std::collections::BTreeSet;
+use waggle_model::StackName;
 use waggle_stack::objects::service::ServiceSpec;
 use waggle_stack::objects::{NetworkSpec, PayloadSpec};
+use waggle_stack::release::sha256_hex;
 
 fn out_of_sequence() -> EngineError {
     EngineError::Conflict("rpc error: code = Unknown desc = update out of sequence".into())
@@ -42,6 +45,11 @@ impl State {
             job_iteration: part.iteration,
             at: part.at,
             ports: Vec::new(),
+            container: if part.running_since.is_some() || part.exit_code.is_some() {
+                id.clone()
+            } else {
+                String::new()
+            },
         });
         tasks.collect()
     }
@@ -104,10 +112,12 @@ impl State {
             return Err(EngineError::Conflict(format!("{} already exists", spec.name)));
         }
         let (id, version) = (self.next_id("obj"), self.next_version());
-        let (name, labels) = (spec.name.clone(), spec.labels.clone());
-        let stored = Stored { id: id.clone(), version, name, labels, created: self.now, updated: self.now };
+        let content = (kind == Kind::Config).then(|| sha256_hex(data));
+        let (name, labels, created) = (spec.name.clone(), spec.labels.clone(), self.now);
+        let stored = Stored { id: id.clone(), version, name, labels, created, updated: created, content };
         self.data.insert(id.clone(), data.clone());
         self.stored.insert((kind, id.clone()), stored);
+
         Ok(id)
     }
 
@@ -117,7 +127,14 @@ impl State {
         id: &str,
         version: u64,
         spec: &PayloadSpec,
+        data: Option<&Bytes>,
     ) -> Result<(), EngineError> {
+        let other = |data: &Bytes| self.data.get(id) != Some(data);
+        if data.is_some_and(other) {
+            return Err(EngineError::Refused(
+                "rpc error: code = InvalidArgument desc = only updates to Labels are allowed".into(),
+            ));
+        }
         let next = self.next_version();
         let stored = self.stored.get_mut(&(kind, id.to_owned()));
         let stored = stored.ok_or_else(|| EngineError::NotFound(format!("{id} not found")))?;
@@ -144,8 +161,39 @@ impl State {
         self.stored.remove(&key).map(drop).ok_or_else(|| EngineError::NotFound(format!("{id} not found")))
     }
 
+    pub(super) fn unused_volumes(&self, stack: &StackName) -> Vec<String> {
+        let used = |name: &String| {
+            let mut parts = self.tasks.values().filter(|part| !part.is_over());
+            parts.any(|part| part.spec.container_spec.mounts.iter().any(|mount| mount.source == *name))
+        };
+        let of_stack = self.volumes.iter().filter(|(_, of)| *of == stack.as_str()).map(|(name, _)| name);
+        of_stack.filter(|name| !used(name)).cloned().collect()
+    }
+
+    pub(super) fn health_output(&self, container: &str) -> Option<String> {
+        let part = self.tasks.get(container)?;
+        let unhealthy = self.behaviour(&part.spec.container_spec.image) == Behaviour::Unhealthy;
+        unhealthy.then(|| Fake::HEALTH_OUTPUT.to_owned())
+    }
+
+    /// As an ingress port belongs to one service of the swarm.
+    fn ports_are_free(&self, spec: &ServiceSpec, own: Option<&str>) -> Result<(), EngineError> {
+        let wanted: Vec<_> = ingress(spec).collect();
+        for (id, other) in self.services.iter().filter(|(id, _)| own != Some(id.as_str())) {
+            if let Some((port, _)) = ingress(&other.spec).find(|port| wanted.contains(port)) {
+                let name = &other.spec.name;
+                return Err(EngineError::Refused(format!(
+                    "rpc error: code = InvalidArgument desc = port '{port}' is already in use by service '{name}' ({id}) as \
+                     an ingress port"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn create_service(&mut self, spec: &ServiceSpec) -> Result<String, EngineError> {
         let spec = self.accepted(spec)?;
+        self.ports_are_free(&spec, None)?;
         if self.services.values().any(|running| running.spec.name == spec.name) {
             return Err(EngineError::Conflict(
                 "rpc error: code = AlreadyExists desc = name conflicts with an existing object".into(),
@@ -161,6 +209,7 @@ impl State {
 
     pub(super) fn update_service(&mut self, id: &str, version: u64, spec: &ServiceSpec) -> Result<(), EngineError> {
         let spec = self.accepted(spec)?;
+        self.ports_are_free(&spec, Some(id))?;
         let next = self.next_version();
         let conflict = self.conflicts > 0;
         self.conflicts = self.conflicts.saturating_sub(1);
@@ -231,6 +280,12 @@ impl State {
         }
         Ok(spec)
     }
+}
+
+fn ingress(spec: &ServiceSpec) -> impl Iterator<Item = (u32, &str)> {
+    let ports = spec.endpoint_spec.iter().flat_map(|endpoint| &endpoint.ports);
+    let ports = ports.filter(|port| port.published_port != 0 && port.publish_mode != "host");
+    ports.map(|port| (port.published_port, port.protocol.as_str()))
 }
 
 fn fill(text: &mut String, default: &str) {

@@ -29,6 +29,10 @@ pub(super) struct State {
     pub stored: BTreeMap<(Kind, String), Stored>,
     /// By id.
     pub data: BTreeMap<String, Bytes>,
+    /// Volumes that tasks made: name → stack.
+    pub volumes: BTreeMap<String, String>,
+    /// Bytes, by name of the node.
+    pub memory: BTreeMap<String, i64>,
     pub services: BTreeMap<String, Running>,
     pub tasks: BTreeMap<String, Part>,
     /// Bytes of each image that no container uses.
@@ -110,6 +114,8 @@ impl State {
             networks: BTreeMap::new(),
             stored: BTreeMap::new(),
             data: BTreeMap::new(),
+            volumes: BTreeMap::new(),
+            memory: BTreeMap::new(),
             services: BTreeMap::new(),
             tasks: BTreeMap::new(),
             unused_images: Vec::new(),

@@ -2,8 +2,11 @@
 
 use super::Behaviour;
 use super::state::{HISTORY, Part, Slot, State};
+use crate::engine::Node;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use waggle_model::Timestamp;
+use waggle_stack::labels::NAMESPACE;
 use waggle_stack::objects::service::{ServiceSpec, TaskSpec};
 
 /// Swarm's default pause before a replacement starts.
@@ -129,13 +132,18 @@ impl State {
         let waiting = self.tasks_where(|task| matches!(task.state, "new" | "pending") && task.is_wanted());
         for id in waiting {
             let Some(task) = self.tasks.get(&id) else { continue };
-            let fitting = self.nodes.values().filter(|node| {
-                let usable = node.is_ready() && node.availability == "active";
-                usable && (task.node.is_empty() || task.node == node.id) && satisfies(&task.spec, node)
-            });
+            let (mut fitting, mut unfit) = (Vec::new(), BTreeMap::<&str, usize>::new());
+            for node in self.nodes.values() {
+                match self.unfit(task, node) {
+                    None => fitting.push(node),
+                    Some(why) => *unfit.entry(why).or_default() += 1,
+                }
+            }
             let load = |node: &str| self.tasks.values().filter(|t| t.node == node && !t.is_over()).count();
-            let chosen = fitting.min_by_key(|node| (load(&node.id), node.id.clone())).map(|node| node.id.clone());
-            let count = self.nodes.len();
+            let chosen =
+                fitting.into_iter().min_by_key(|node| (load(&node.id), node.id.clone())).map(|node| node.id.clone());
+            let nodes = |count: &usize| if *count == 1 { "1 node".to_owned() } else { format!("{count} nodes") };
+            let said: Vec<String> = unfit.iter().map(|(why, count)| format!("{why} on {}", nodes(count))).collect();
             let (now, due) = (self.now, task.due.unwrap_or(self.now).max(self.now));
             let Some(task) = self.tasks.get_mut(&id) else { continue };
             match chosen {
@@ -145,11 +153,42 @@ impl State {
                     (task.state, task.at, task.due) = ("assigned", now, Some(due));
                 }
                 None => {
-                    let nodes = if count == 1 { "1 node".to_owned() } else { format!("{count} nodes") };
-                    task.error = format!("no suitable node (scheduling constraints not satisfied on {nodes})");
+                    task.error = format!("no suitable node ({})", said.join("; "));
                     (task.state, task.due) = ("pending", None);
                 }
             }
+        }
+    }
+
+    /// Why a node cannot take a task, in Swarm's words (moby/swarmkit: manager/scheduler/filter.go).
+    fn unfit(&self, task: &Part, node: &Node) -> Option<&'static str> {
+        let others = || self.tasks.values().filter(|other| other.node == node.id && !other.is_over());
+        let reserved = |spec: &TaskSpec| {
+            let reservations = spec.resources.as_ref().and_then(|resources| resources.reservations.as_ref());
+            reservations.map_or(0, |reservation| reservation.memory_bytes)
+        };
+        let taken: i64 = others().map(|other| reserved(&other.spec)).sum();
+        let memory = self.memory.get(&node.name).copied().unwrap_or(i64::MAX);
+        let host_ports = |part: &Part| -> Vec<(u32, String)> {
+            let ports = part.endpoint.iter().flat_map(|endpoint| &endpoint.ports);
+            let ports = ports.filter(|port| port.publish_mode == "host" && port.published_port != 0);
+            ports.map(|port| (port.published_port, port.protocol.clone())).collect()
+        };
+        let ports = host_ports(task);
+        let limit = task.spec.placement.as_ref().map_or(0, |placement| placement.max_replicas);
+        let alike = others().filter(|other| other.service == task.service).count() as u64;
+        if !node.is_ready() || node.availability != "active" {
+            Some("not available for new tasks")
+        } else if !(task.node.is_empty() || task.node == node.id) || !satisfies(&task.spec, node) {
+            Some("scheduling constraints not satisfied")
+        } else if reserved(&task.spec) > memory.saturating_sub(taken) {
+            Some("insufficient resources")
+        } else if others().any(|other| host_ports(other).iter().any(|port| ports.contains(port))) {
+            Some("host-mode port already in use")
+        } else if limit > 0 && alike >= limit {
+            Some("max replicas per node limit exceed")
+        } else {
+            None
         }
     }
 
@@ -180,6 +219,7 @@ impl State {
                 self.explain(id, format!("No such image: {image}"), None);
             }
             ("preparing", _) => {
+                self.make_volumes(id);
                 let due = self.soon(self.timing.start);
                 self.turn(id, "starting", Some(due));
             }
@@ -198,6 +238,15 @@ impl State {
             ("running", Behaviour::Exits { code, .. }) => self.exit(id, code),
             ("running", _) if job => self.exit(id, 0),
             _ => self.turn(id, state, None),
+        }
+    }
+
+    fn make_volumes(&mut self, id: &str) {
+        let Some(task) = self.tasks.get(id) else { return };
+        for mount in task.spec.container_spec.mounts.iter().filter(|mount| mount.kind != "bind") {
+            let labels = mount.volume_options.iter().flat_map(|options| &options.labels);
+            let stack = labels.into_iter().find(|(key, _)| *key == NAMESPACE).map(|(_, stack)| stack.clone());
+            self.volumes.insert(mount.source.clone(), stack.unwrap_or_default());
         }
     }
 
