@@ -4,6 +4,7 @@
 mod deploy;
 mod mounts;
 mod references;
+mod refused;
 mod service;
 mod top;
 
@@ -107,23 +108,6 @@ impl Converter<'_> {
             let used = services().flat_map(|service| &service.volumes).any(|mount| mount.value.source == *key);
             if !used {
                 self.report.warn(&volume.at, format!("volume {key} is not used by any service"));
-            }
-        }
-    }
-
-    /// Two services, or two entries of one, cannot publish the same port through the routing mesh.
-    fn check_ports(&self) {
-        let mut taken: BTreeMap<(u32, &str), &str> = BTreeMap::new();
-        for (name, service) in &self.file.services {
-            for Spot { value: port, at } in &service.ports {
-                let protocol = if port.protocol.is_empty() { "tcp" } else { &port.protocol };
-                if port.published == 0 || port.mode == "host" {
-                    continue;
-                }
-                if let Some(other) = taken.insert((port.published, protocol), name) {
-                    let message = format!("port {}/{protocol} is already published by service {other}", port.published);
-                    self.report.error(at, message);
-                }
             }
         }
     }

@@ -4,9 +4,9 @@
 use super::words;
 use crate::objects::service::{
     Attachment, BindOptions, ConfigReference, ContainerSpec, CredentialSpec, DnsConfig, Driver, EndpointSpec,
-    GenericResource, Healthcheck, ImageOptions, Limit, Mode, Mount, Placement, Platform, PortConfig, Privileges,
-    ReferenceFile, Reservation, Resources, RestartPolicy, SecretReference, ServiceSpec, TaskSpec, TmpfsOptions,
-    UpdateConfig, VolumeOptions,
+    GenericResource, Healthcheck, Limit, Mode, Mount, Placement, Platform, PortConfig, Privileges, ReferenceFile,
+    Reservation, Resources, RestartPolicy, SecretReference, ServiceSpec, TaskSpec, TmpfsOptions, UpdateConfig,
+    VolumeOptions,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -323,7 +323,6 @@ impl Facts {
             consistency: _,
             bind_options,
             volume_options,
-            image_options,
             tmpfs_options,
             cluster_options: _,
         } = mount;
@@ -337,9 +336,6 @@ impl Facts {
                 driver_config.as_ref().map(|Driver { name, options }| json!({"name": name, "options": options}));
             let volume = json!({"nocopy": no_copy, "labels": labels, "subpath": subpath, "driver": driver});
             value.insert("volume", volume);
-        }
-        if let Some(ImageOptions { subpath }) = image_options {
-            value.insert("image", json!({"subpath": subpath}));
         }
         if let Some(TmpfsOptions { size_bytes }) = tmpfs_options {
             value.insert("tmpfs", json!({"size": size_bytes}));

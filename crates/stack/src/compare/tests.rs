@@ -117,8 +117,8 @@ fn every_kind_of_change_has_its_path_and_says_what_it_does_to_tasks() {
         ("", "deploy: {restart_policy: {delay: 1s}}", "deploy.restart_policy.delay 5s → 1s (All)"),
         (
             "",
-            "deploy: {placement: {constraints: [a==b]}}",
-            "deploy.placement.constraints (none) → [\"a==b\"] (Misplaced)",
+            "deploy: {placement: {constraints: [aa==b]}}",
+            "deploy.placement.constraints (none) → [\"aa==b\"] (Misplaced)",
         ),
         (
             "",
@@ -160,8 +160,8 @@ fn an_image_and_its_label() {
 fn ports_are_not_rolled_out_when_placement_alone_differs_besides() {
     let before = "services: {a: {image: nginx}}";
     let ports = "services: {a: {image: nginx, ports: ['80:80']}}";
-    let both = "services: {a: {image: nginx, ports: ['80:80'], deploy: {placement: {constraints: [a==b]}}}}";
-    let three = "services: {a: {image: nginx, tty: true, deploy: {placement: {constraints: [a==b]}}}}";
+    let both = "services: {a: {image: nginx, ports: ['80:80'], deploy: {placement: {constraints: [aa==b]}}}}";
+    let three = "services: {a: {image: nginx, tty: true, deploy: {placement: {constraints: [aa==b]}}}}";
     assert_eq!(restart(&changes(before, ports)), Restart::All);
     assert_eq!(restart(&changes(before, both)), Restart::Misplaced);
     assert_eq!(restart(&changes(before, three)), Restart::All);

@@ -8,8 +8,6 @@ use crate::objects::service::{
 };
 use crate::read::Spot;
 
-const PORT_MAX: u32 = 65_535;
-
 impl Converter<'_> {
     pub(super) fn mode(&self, service: &Service) -> Mode {
         let deploy = &service.deploy;
@@ -36,18 +34,8 @@ impl Converter<'_> {
         }
     }
 
-    pub(super) fn update_config(&self, update: Option<&Spot<Update>>, service: &Service) -> Option<UpdateConfig> {
-        let Spot { value: update, at } = update?;
-        let mode = service.deploy.mode.as_ref().map_or("", |mode| mode.value.as_str());
-        if mode.ends_with("-job") {
-            self.report.error(at, format!("update settings do not go with mode {mode}"));
-        }
-        if update.max_failure_ratio.is_some_and(|ratio| !(0.0..=1.0).contains(&ratio)) {
-            self.report.error(at, "max_failure_ratio must be between 0 and 1");
-        }
-        if update.delay.is_some_and(|nanos| nanos < 0) || update.monitor.is_some_and(|nanos| nanos < 0) {
-            self.report.error(at, "delay and monitor must not be negative");
-        }
+    pub(super) fn update_config(&self, update: Option<&Spot<Update>>) -> Option<UpdateConfig> {
+        let Spot { value: update, .. } = update?;
         Some(UpdateConfig {
             parallelism: update.parallelism.unwrap_or(1),
             delay: update.delay.unwrap_or_default(),
@@ -113,10 +101,6 @@ impl Converter<'_> {
 
     pub(super) fn endpoint(&self, service: &Service) -> EndpointSpec {
         let mode = service.deploy.endpoint_mode.as_deref().unwrap_or_default().to_lowercase();
-        if let ("dnsrr", Some(port)) = (mode.as_str(), service.ports.iter().find(|port| port.value.mode != "host")) {
-            let help = "use endpoint_mode: vip, or mode: host for the port";
-            self.report.error_help(&port.at, "endpoint_mode dnsrr cannot publish ports in mode ingress", help);
-        }
         let port = |port: &Spot<crate::compose::Port>| PortConfig {
             name: String::new(),
             protocol: port.value.protocol.clone(),
@@ -124,30 +108,10 @@ impl Converter<'_> {
             published_port: port.value.published,
             publish_mode: port.value.mode.clone(),
         };
-        self.check_port_numbers(service);
         let mut ports: Vec<PortConfig> = service.ports.iter().map(port).collect();
         // Stable, as in docker for as many ports as people write.
         ports.sort_by_key(|port| port.published_port);
         EndpointSpec { mode, ports }
-    }
-}
-
-impl Converter<'_> {
-    fn check_port_numbers(&self, service: &Service) {
-        for Spot { value: port, at } in &service.ports {
-            if !(1..=PORT_MAX).contains(&port.target) {
-                self.report.error(at, format!("target port {} is not between 1 and {PORT_MAX}", port.target));
-            }
-            if port.published > PORT_MAX {
-                self.report.error(at, format!("published port {} is greater than {PORT_MAX}", port.published));
-            }
-            if !matches!(port.protocol.as_str(), "" | "tcp" | "udp" | "sctp") {
-                self.report.error(at, format!("protocol {:?} is none of tcp, udp, sctp", port.protocol));
-            }
-            if !matches!(port.mode.as_str(), "" | "ingress" | "host") {
-                self.report.error(at, format!("port mode {:?} is none of ingress, host", port.mode));
-            }
-        }
     }
 }
 

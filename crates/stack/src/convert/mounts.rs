@@ -4,9 +4,7 @@
 use super::Converter;
 use crate::Deviation;
 use crate::compose::{Mount, MountKind, Service};
-use crate::objects::service::{
-    BindOptions, Driver, Empty, ImageOptions, Mount as EngineMount, TmpfsOptions, VolumeOptions,
-};
+use crate::objects::service::{BindOptions, Driver, Empty, Mount as EngineMount, TmpfsOptions, VolumeOptions};
 use crate::problem::Place;
 use crate::read::Spot;
 
@@ -37,8 +35,9 @@ impl Converter<'_> {
                 Some(EngineMount { tmpfs_options: mount.tmpfs.map(|size_bytes| TmpfsOptions { size_bytes }), ..base })
             }
             MountKind::Image => {
-                let image_options = mount.image.clone().map(|subpath| ImageOptions { subpath });
-                Some(EngineMount { image_options, ..base })
+                let help = "copy what is needed into the image of the service, or use a config";
+                self.report.error_help(at, "Swarm has no mounts of type image", help);
+                None
             }
             MountKind::Cluster => {
                 let source = match mount.source.starts_with(GROUP) {

@@ -27,6 +27,7 @@ impl Converter<'_> {
             let message = format!("service name {name} is longer than {SERVICE_NAME_BYTES_MAX} characters");
             self.report.error(&service.at, message);
         }
+        self.check_service(&name, service);
         let image = self.image(key, service);
         let mut service_labels = self.stack_labels(&service.deploy.labels);
         service_labels.insert(labels::IMAGE.into(), image.clone());
@@ -46,8 +47,8 @@ impl Converter<'_> {
                 ..TaskSpec::default()
             },
             mode: self.mode(service),
-            update_config: self.update_config(service.deploy.update_config.as_ref(), service),
-            rollback_config: self.update_config(service.deploy.rollback_config.as_ref(), service),
+            update_config: self.update_config(service.deploy.update_config.as_ref()),
+            rollback_config: self.update_config(service.deploy.rollback_config.as_ref()),
             endpoint_spec: Some(self.endpoint(service)),
             unknown: BTreeMap::new(),
         }

@@ -40,6 +40,10 @@ impl Converter<'_> {
                 self.report
                     .error(at, format!("network name {name} is longer than {SERVICE_NAME_BYTES_MAX} characters"));
             }
+            if !network.external {
+                self.check_name("network", &name, at);
+                network.subnets.iter().for_each(|subnet| self.check_subnet(subnet, at));
+            }
             let body = match network.external {
                 true => Network::External,
                 false => Network::Managed(self.network_spec(name.clone(), network)),

@@ -173,7 +173,6 @@ go_struct!(Mount {
     consistency: String = "Consistency",
     bind_options: Option<BindOptions> = "BindOptions",
     volume_options: Option<VolumeOptions> = "VolumeOptions",
-    image_options: Option<ImageOptions> = "ImageOptions",
     tmpfs_options: Option<TmpfsOptions> = "TmpfsOptions",
     cluster_options: Option<Empty> = "ClusterOptions",
 });
@@ -186,8 +185,6 @@ go_struct!(VolumeOptions {
     subpath: String = "Subpath",
     driver_config: Option<Driver> = "DriverConfig",
 });
-
-go_struct!(ImageOptions { subpath: String = "Subpath" });
 
 go_struct!(TmpfsOptions { size_bytes: i64 = "SizeBytes" });
 
