@@ -261,6 +261,8 @@ pub(crate) struct UpkeepKeys {
     pub drift: Option<Drift>,
     pub versions_kept: Option<u16>,
     pub prune: Option<Prune>,
+    /// Services whose number of replicas stays as the swarm has it, or not.
+    pub replicas: BTreeMap<String, Spot<bool>>,
 }
 
 /// Reads the merged file.

@@ -42,7 +42,7 @@ pub(crate) fn convert(input: &Input<'_>, file: File, report: &Report<'_>) -> Opt
     converter.warn_unused();
     let routes = converter.routes();
     let promotion = file.promotion.clone().unwrap_or_default();
-    let upkeep = upkeep(&file);
+    let upkeep = converter.upkeep();
     Some(Rendered { objects, payloads, routes, promotion: checked(promotion), upkeep, warnings: Vec::new() })
 }
 
@@ -51,17 +51,33 @@ fn checked(promotion: Promotion) -> Promotion {
     Promotion { stages, ..promotion }
 }
 
-fn upkeep(file: &File) -> Upkeep {
-    let (keys, default) = (&file.upkeep, Upkeep::default());
-    Upkeep {
-        drift: keys.drift.unwrap_or(default.drift),
-        versions_kept: keys.versions_kept.unwrap_or(default.versions_kept),
-        prune: keys.prune.unwrap_or(default.prune),
-        ..default
-    }
-}
-
 impl Converter<'_> {
+    fn upkeep(&self) -> Upkeep {
+        let (keys, default) = (&self.file.upkeep, Upkeep::default());
+        let mut keep_replicas = BTreeSet::new();
+        for (name, keep) in &keys.replicas {
+            let mode = self.file.services.get(name).map(|service| service.deploy.mode.as_ref());
+            let mode = mode.map(|mode| mode.map_or("", |mode| mode.value.as_str()));
+            match mode {
+                None => self.report.error(&keep.at, format!("replicas names the undefined service {name:?}")),
+                Some("" | "replicated") if keep.value => {
+                    keep_replicas.insert(name.clone());
+                }
+                Some(mode) if keep.value => {
+                    self.report
+                        .error(&keep.at, format!("service {name} is {mode}: it has no number of replicas to keep"));
+                }
+                Some(_) => {}
+            }
+        }
+        Upkeep {
+            drift: keys.drift.unwrap_or(default.drift),
+            versions_kept: keys.versions_kept.unwrap_or(default.versions_kept),
+            prune: keys.prune.unwrap_or(default.prune),
+            keep_replicas,
+        }
+    }
+
     /// Name in the swarm of a top-level entry.
     pub fn name(&self, key: &str, name: &Option<String>, external: bool) -> String {
         match name {

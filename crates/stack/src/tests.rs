@@ -179,3 +179,27 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn replicas_are_kept_where_the_files_say_so() {
+    let base = "services:
+  web: {image: nginx, x-waggle: {replicas: keep}}
+  api: {image: nginx}
+  job: {image: nginx, deploy: {mode: global}}
+x-waggle: {replicas: {api: keep, web: file}}";
+    let kept = |texts: &[&str]| render_texts(texts).map(|rendered| rendered.upkeep.keep_replicas);
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(kept(&[base]).unwrap(), names(&["api", "web"]), "the service's own word counts");
+    let over = "services: {web: {x-waggle: {replicas: file}}}";
+    assert_eq!(kept(&[base, over]).unwrap(), names(&["api"]), "a later file's counts");
+    assert_eq!(render_texts(&[base]).unwrap().warnings, [], "nothing is ignored");
+    for (text, said) in [
+        ("x-waggle: {replicas: {job: keep}}", "service job is global: it has no number of replicas to keep"),
+        ("x-waggle: {replicas: {nobody: keep}}", "names the undefined service \"nobody\""),
+        ("services: {web: {x-waggle: {replicas: 3}}}", "replicas"),
+        ("services: {web: {x-waggle: {routes: []}}}", "unknown key \"routes\""),
+    ] {
+        let problems = kept(&[base, text]).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.to_string().contains(said)), "{text}: {problems:?}");
+    }
+}

@@ -1,4 +1,5 @@
-//! The `x-waggle:` block: routes and promotion. Docker ignores it; here unknown keys are errors.
+//! The `x-waggle:` blocks: routes, promotion and upkeep at the top, `replicas` in a service. Docker ignores them; here
+//! unknown keys are errors.
 
 use crate::Deviation;
 use crate::compose::UpkeepKeys;
@@ -30,19 +31,51 @@ pub(crate) fn read_all(files: &[Node], report: &Report<'_>) -> Waggle {
     let mut all = Waggle::default();
     for file in files {
         let Value::Map(entries) = &file.value else { continue };
-        let Some(block) = entries.iter().find(|entry| entry.key == "x-waggle") else { continue };
+        let at = At::new(file, report);
+        let block = |key: &str| entries.iter().find(|entry| entry.key == key).map(|entry| at.child(entry));
         let mut own = Waggle::default();
-        read(&At::new(file, report).child(block), &mut own);
+        if let Some(at) = block("x-waggle") {
+            read(&at, &mut own);
+        }
+        if let Some(at) = block("services") {
+            read_services(&at, &mut own.upkeep);
+        }
         all.routes.retain(|old| !own.routes.iter().any(|new| new.value.name == old.value.name));
         all.routes.append(&mut own.routes);
+        all.upkeep.replicas.append(&mut own.upkeep.replicas);
         all.promotion = own.promotion.or(all.promotion);
         all.upkeep = UpkeepKeys {
             drift: own.upkeep.drift.or(all.upkeep.drift),
             versions_kept: own.upkeep.versions_kept.or(all.upkeep.versions_kept),
             prune: own.upkeep.prune.or(all.upkeep.prune),
+            replicas: all.upkeep.replicas,
         };
     }
     all
+}
+
+/// The blocks of a file's services. They come after that of the file itself, so what they say of a service counts.
+fn read_services(at: &At<'_>, upkeep: &mut UpkeepKeys) {
+    let Value::Map(services) = &at.node.value else { return };
+    for service in services {
+        let at = at.child(service);
+        let Value::Map(entries) = &at.node.value else { continue };
+        let Some(block) = entries.iter().find(|entry| entry.key == "x-waggle") else { continue };
+        let Some(mut map) = at.child(block).map() else { continue };
+        if let Some(at) = map.take("replicas") {
+            upkeep.replicas.extend(replicas(&at).map(|keep| (service.key.clone(), keep)));
+        }
+        strict(map, &["replicas"]);
+    }
+}
+
+/// Whether a service's number of replicas stays as the swarm has it.
+fn replicas(at: &At<'_>) -> Option<Spot<bool>> {
+    match at.string()?.as_str() {
+        "keep" => Some(at.spot(true)),
+        "file" => Some(at.spot(false)),
+        word => unknown(at, word, "keep or file"),
+    }
 }
 
 fn read(at: &At<'_>, file: &mut Waggle) {
@@ -55,7 +88,7 @@ fn read(at: &At<'_>, file: &mut Waggle) {
         check_compat(&at);
     }
     file.upkeep = upkeep(&mut map);
-    strict(map, &["routes", "promotion", "compat", "drift", "versions_kept", "prune"]);
+    strict(map, &["routes", "promotion", "compat", "drift", "versions_kept", "prune", "replicas"]);
 }
 
 /// The loader has taken the words that it knows.
@@ -81,7 +114,9 @@ fn upkeep(map: &mut Map<'_>) -> UpkeepKeys {
         word => unknown(&at, word, "none, objects or volumes"),
     });
     let versions_kept = map.take("versions_kept").and_then(|at| at.int(0, VERSIONS_KEPT_MAX)).map(|kept| kept as u16);
-    UpkeepKeys { drift, versions_kept, prune }
+    let services = map.take("replicas").and_then(|at| at.map()).map(|mut map| map.rest()).unwrap_or_default();
+    let replicas = services.into_iter().filter_map(|(name, _, at)| Some((name.to_owned(), replicas(&at)?)));
+    UpkeepKeys { drift, versions_kept, prune, replicas: replicas.collect() }
 }
 
 /// Unlike elsewhere, `x-` keys have no meaning here either.

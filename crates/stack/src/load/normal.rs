@@ -85,7 +85,10 @@ impl Normal {
         for found in entries {
             let child = at.child(found);
             let Some(key) = self.known(keys, entries, &found.key) else {
-                if found.key.starts_with("x-") && keys.extensions_since <= self.minor {
+                // In a service; read by `compose::waggle`.
+                if found.key == "x-waggle" && keys.find("image").is_some() && keys.extensions_since <= self.minor {
+                    normal.push(found.clone());
+                } else if found.key.starts_with("x-") && keys.extensions_since <= self.minor {
                     at.report.warn(&at.key_of(found), format!("{} is ignored", found.key));
                     normal.push(found.clone());
                 } else if keys.open_since <= self.minor {
