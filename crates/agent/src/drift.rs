@@ -58,6 +58,11 @@ impl Drifts {
         healed.map_or(Duration::ZERO, |healed| pause(healed).saturating_sub(now.since(healed.at)))
     }
 
+    /// Written in this very pass; a write that met somebody else's is repeated at once.
+    pub fn is_healing(&self, stack: &StackName, now: Timestamp) -> bool {
+        self.0.get(stack).and_then(|drift| drift.healed).is_some_and(|healed| healed.at == now)
+    }
+
     pub fn healed(&mut self, stack: &StackName, now: Timestamp) {
         let drift = self.0.entry(stack.clone()).or_default();
         let before = drift.healed.filter(|healed| now.since(healed.at) < SHOWN).map_or(0, |healed| healed.times);

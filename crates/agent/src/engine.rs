@@ -267,6 +267,10 @@ pub trait Engine: Send + Sync {
     async fn update_service(&self, id: &str, version: u64, spec: &ServiceSpec) -> Result<(), EngineError>;
     async fn remove_service(&self, id: &str) -> Result<(), EngineError>;
 
+    /// Says that something has changed: services, nodes, networks, secrets and configs of the swarm, containers of the
+    /// Engine's own node. A wake-up and no more: it may miss things, and it ends when the connection does.
+    async fn changes(&self) -> Result<BoxStream<'static, ()>, EngineError>;
+
     /// Names of a stack's volumes on the Engine's own node that no container uses.
     async fn unused_volumes(&self, stack: &StackName) -> Result<Vec<String>, EngineError>;
     async fn remove_volume(&self, name: &str) -> Result<(), EngineError>;

@@ -46,7 +46,7 @@ use tokio::sync::watch;
 use waggle_daemon::{Status, Tasks, file, status};
 use waggle_model::{ClusterName, Timestamp};
 use waggle_wire::credentials::Current;
-use work::Work;
+use work::{Events, Work};
 
 /// Why an agent cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -164,8 +164,17 @@ fn assemble(
         metrics: metrics.clone(),
         seq: AtomicU64::new(0),
     };
-    let work =
-        Work { cluster, engine, memory, orders: order_seen.clone(), observed, pulse, metrics, status: status.clone() };
+    let work = Work {
+        cluster,
+        engine,
+        memory,
+        orders: order_seen.clone(),
+        observed,
+        pulse,
+        metrics,
+        status: status.clone(),
+        events: Events::default(),
+    };
     Agent {
         status,
         listener,

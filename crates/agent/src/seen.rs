@@ -3,6 +3,8 @@
 use crate::engine::{Engine, EngineError, Info, Kind, Network, Node, Service, Stored, Task};
 use futures_util::future::{try_join, try_join4};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use tokio::time::timeout;
 use waggle_model::StackName;
 use waggle_model::observed::Swarm;
 use waggle_stack::diff::{Current, CurrentNetwork, CurrentPayload, CurrentService};
@@ -26,6 +28,8 @@ pub struct Seen {
 
 /// Containers asked for their health check in one look.
 pub const HEALTH_ASKED_MAX: usize = 4;
+/// How long one is waited for: the Engine may hold its lock.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Looks. Services are listed before tasks, so that no task belongs to a spec that is newer than its service here.
 pub async fn look(engine: &dyn Engine) -> Result<Seen, EngineError> {
@@ -49,7 +53,10 @@ pub async fn ask_health(engine: &dyn Engine, seen: &mut Seen, known: Option<&See
         let said = match known.and_then(|known| known.health.get(container)) {
             Some(said) => said.clone(),
             // An empty text: asked in vain.
-            None => engine.health_output(container).await.ok().flatten().unwrap_or_default(),
+            None => match timeout(HEALTH_PATIENCE, engine.health_output(container)).await {
+                Ok(Ok(said)) => said.unwrap_or_default(),
+                _ => String::new(),
+            },
         };
         health.insert(container.clone(), said);
     }

@@ -1,7 +1,8 @@
 //! The working loop: passes over the swarm, and cheap looks in between.
 //!
 //! One task owns the memory and does all writing. It polls: Swarm's event stream tells of services and nodes but not of
-//! tasks, so that a crash would go unseen, and a stream that breaks needs polling as well.
+//! tasks on other nodes, so that a crash would go unseen, and a stream that breaks needs polling as well. Events only make
+//! the next pass come sooner; what they say is never believed.
 
 use crate::apply::{self, Report};
 use crate::beat::Pulse;
@@ -11,11 +12,13 @@ use crate::metrics::Metrics;
 use crate::observe;
 use crate::order::{Order, Payloads};
 use crate::seen::look;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::Instrument;
 use waggle_daemon::{CancellationToken, Status};
 use waggle_model::observed::Observed;
@@ -27,6 +30,11 @@ pub const PASS_INTERVAL: Duration = Duration::from_secs(1);
 pub const BUSY_INTERVAL: Duration = Duration::from_millis(500);
 /// Times are whole milliseconds: a pass that comes this much after something is due finds it so.
 const DUE_MARGIN: Duration = Duration::from_millis(2);
+/// Shortest time from one pass to the next, when events call for it.
+pub const WAKE_INTERVAL: Duration = Duration::from_millis(200);
+/// Until the event stream is asked for again after it broke, and how long it is waited for.
+const STREAM_PAUSE: Duration = Duration::from_secs(5);
+const STREAM_PATIENCE: Duration = Duration::from_secs(1);
 /// Between looks at the tasks.
 pub const GLANCE_INTERVAL: Duration = Duration::from_millis(300);
 
@@ -40,6 +48,53 @@ pub struct Work {
     pub pulse: watch::Sender<Pulse>,
     pub metrics: Metrics,
     pub status: Status,
+    pub events: Events,
+}
+
+/// The Engine's event stream, as far as there is one.
+#[derive(Default)]
+pub struct Events {
+    stream: Option<BoxStream<'static, ()>>,
+    /// Not asked for again before.
+    pause: Option<Instant>,
+}
+
+impl Events {
+    /// Asks for the stream if there is none, and passes over what has come: the look that follows sees it.
+    async fn refresh(&mut self, engine: &dyn Engine) {
+        if self.stream.is_none() && self.pause.is_none_or(|pause| Instant::now() >= pause) {
+            match timeout(STREAM_PATIENCE, engine.changes()).await {
+                Ok(Ok(stream)) => self.stream = Some(stream),
+                failed => {
+                    tracing::debug!(timely = failed.is_ok(), "no event stream");
+                    self.pause = Some(Instant::now() + STREAM_PAUSE);
+                }
+            }
+        }
+        while let Some(stream) = &mut self.stream {
+            match stream.next().now_or_never() {
+                Some(Some(())) => {}
+                Some(None) => self.over(),
+                None => break,
+            }
+        }
+    }
+
+    /// The next event; pending while there is no stream.
+    async fn next(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            if stream.next().await.is_some() {
+                return;
+            }
+            self.over();
+        }
+        std::future::pending().await
+    }
+
+    fn over(&mut self) {
+        self.stream = None;
+        self.pause = Some(Instant::now() + STREAM_PAUSE);
+    }
 }
 
 impl Work {
@@ -47,25 +102,36 @@ impl Work {
     pub async fn run(mut self, token: CancellationToken) {
         while !token.is_cancelled() {
             let order = self.orders.borrow_and_update().clone();
+            self.events.refresh(self.engine.as_ref()).await;
             let began = Instant::now();
             let pause = match &order {
                 Some(order) => self.pass(order).await,
                 None => self.idle().await,
             };
             let next = began + pause;
-            if !self.wait(order.as_deref(), next, &token).await {
+            if !self.wait(order.as_deref(), began, next, &token).await {
                 break;
             }
         }
     }
 
-    /// Glances until the next pass is due; at once when a new order comes or a task came or went. False: stop.
-    async fn wait(&mut self, order: Option<&Order>, next: Instant, token: &CancellationToken) -> bool {
+    /// Glances until the next pass is due; at once when a new order comes or something happened. False: stop.
+    async fn wait(
+        &mut self,
+        order: Option<&Order>,
+        began: Instant,
+        mut next: Instant,
+        token: &CancellationToken,
+    ) -> bool {
         loop {
             let glance = (Instant::now() + GLANCE_INTERVAL).min(next);
             tokio::select! {
                 () = token.cancelled() => return false,
                 changed = self.orders.changed() => return changed.is_ok(),
+                () = self.events.next(), if next > began + WAKE_INTERVAL => {
+                    next = began + WAKE_INTERVAL;
+                    continue;
+                }
                 () = sleep_until(glance) => {}
             }
             if Instant::now() >= next {

@@ -17,9 +17,9 @@ pub fn cluster(loaded: &Loaded, seen: &Seen, name: &ClusterName) -> ClusterView 
     let agent = seen.agents.get(name);
     let observed = agent.and_then(|agent| agent.observed.as_ref()).map(|(observed, _)| observed);
     let stack = |(name, stack): (&StackName, &ObservedStack)| {
-        let view =
-            ClusterStackView { release: stack.release, phase: stack.phase.clone(), serving: stack.serving.clone() };
-        (name.clone(), view)
+        let (release, phase) = (stack.release, stack.phase.clone());
+        let (serving, drift) = (stack.serving.clone(), stack.drift.clone());
+        (name.clone(), ClusterStackView { release, phase, serving, drift })
     };
     ClusterView {
         name: name.clone(),
@@ -144,6 +144,18 @@ fn percent(rollout: &Rollout) -> u8 {
     u8::try_from(total / rollout.clusters.len().max(1)).unwrap_or(100)
 }
 
+/// Changes named of one stack in one cluster; the rest is counted.
+const DRIFT_SHOWN: usize = 3;
+
+fn drifted(cluster: &ClusterName, stack: &StackName, drift: &[String]) -> Vec<String> {
+    let said = |text: &str| format!("stack {stack} in {cluster} was changed by hand: {text}");
+    let mut lines: Vec<String> = drift.iter().take(DRIFT_SHOWN).map(|change| said(change)).collect();
+    if drift.len() > DRIFT_SHOWN {
+        lines.push(said(&format!("and {} more changes", drift.len() - DRIFT_SHOWN)));
+    }
+    lines
+}
+
 /// What needs a person.
 pub fn attention(loaded: &Loaded, seen: &Seen, problems: &[String]) -> Vec<String> {
     let mut found: Vec<String> = problems.to_vec();
@@ -156,8 +168,12 @@ pub fn attention(loaded: &Loaded, seen: &Seen, problems: &[String]) -> Vec<Strin
                 found.push(format!("cluster {name}: its agent is not connected since {}", agent.last.clock()));
             }
             Some(agent) => {
-                let error = agent.observed.as_ref().and_then(|(observed, _)| observed.swarm.error.as_ref());
+                let Some((observed, _)) = &agent.observed else { continue };
+                let error = observed.swarm.error.as_ref();
                 found.extend(error.map(|error| format!("cluster {name}: its Engine cannot be asked: {error}")));
+                for (stack, seen) in &observed.stacks {
+                    found.extend(drifted(name, stack, &seen.drift));
+                }
             }
         }
     }

@@ -13,7 +13,9 @@ use waggle_model::observed::Phase;
 use waggle_model::release::{Drift, Prune};
 use waggle_model::{StackName, Timestamp};
 use waggle_stack::Objects;
+use waggle_stack::compare::{self, Change};
 use waggle_stack::diff::{self, Action, Conflict, Current, Plan, Wanted, diff, removal};
+use waggle_stack::objects::service::ServiceSpec;
 
 /// Between two tries to remove what is still in use.
 pub(super) const TIDY_PAUSE: Duration = Duration::from_secs(10);
@@ -166,11 +168,10 @@ impl Deciding<'_> {
 
     /// It had converged, and now there is something to write.
     fn drifted(&self, attempt: &mut Attempt, drifts: &mut Drifts, objects: &Objects, actions: Vec<Action>) -> Step {
-        if attempt.rewriting {
-            // What was begun is not done yet.
+        if drifts.is_healing(self.name, self.now) {
             return self.ready_to_write(attempt, actions);
         }
-        let found: Vec<String> = actions.iter().flat_map(|action| self.changed(action)).collect();
+        let found: Vec<String> = actions.iter().flat_map(|action| self.changed(objects, action)).collect();
         if self.stack.upkeep.drift == Drift::Observe {
             drifts.note(self.name, found, self.now);
             return self.progress(attempt, objects);
@@ -190,7 +191,7 @@ impl Deciding<'_> {
     }
 
     /// What somebody did, as seen by what undoes it.
-    fn changed(&self, action: &Action) -> Vec<String> {
+    fn changed(&self, objects: &Objects, action: &Action) -> Vec<String> {
         use Action::*;
         let one = |text: String| vec![text];
         match action {
@@ -204,7 +205,20 @@ impl Deciding<'_> {
             RemoveSecret { name, .. } => one(format!("secret {name} was added")),
             RemoveConfig { name, .. } => one(format!("config {name} was added")),
             RemoveNetwork { name, .. } => one(format!("network {name} was added")),
-            UpdateService { name, .. } => one(format!("service {name} was changed")),
+            UpdateService { id, name, spec, .. } => {
+                let existing = self.current.services.iter().find(|existing| existing.id == *id);
+                let wanted = objects.services.values().find(|wanted| wanted.name == *name);
+                let changes = existing.zip(wanted).map(|(existing, wanted)| {
+                    // The number of replicas may be other than the file's.
+                    let wanted = ServiceSpec { mode: spec.mode.clone(), ..wanted.clone() };
+                    compare::service(&wanted, existing, self.current)
+                });
+                match changes.filter(|changes| !changes.is_empty()) {
+                    // Told from the release to what was found.
+                    Some(changes) => changes.into_iter().map(|change| backwards(change).to_string()).collect(),
+                    None => one(format!("labels of service {name} were changed")),
+                }
+            }
         }
     }
 
@@ -282,6 +296,10 @@ impl Deciding<'_> {
         }
         Step::failed(Some(attempt), format!("no progress within {} s: {why}", limit.as_secs()))
     }
+}
+
+fn backwards(change: Change) -> Change {
+    Change { old: change.new, new: change.old, ..change }
 }
 
 fn written_service(action: &Action) -> Option<String> {

@@ -18,6 +18,9 @@ use waggle_stack::objects::service::{
 use waggle_stack::objects::{Network, NetworkSpec, Payload, PayloadSpec};
 use waggle_wire::document::{digest, hex};
 
+mod failures;
+mod upkeep;
+
 const STEP: Duration = Duration::from_millis(500);
 const SECRET: &[u8] = b"swordfish";
 

@@ -19,6 +19,9 @@ use bollard::errors::Error as BollardError;
 use bollard::models::{LocalNodeState, NodeState, Reachability, SwarmInfo};
 use bollard::query_parameters::RemoveVolumeOptions;
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::ready;
+use futures_util::stream::BoxStream;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -51,6 +54,9 @@ pub enum OpenError {
     #[error(transparent)]
     Logins(#[from] InvalidLogins),
 }
+
+/// Events that may change what we see. Health checks run as `exec` in containers, of which nobody wants to hear.
+const CHANGES: &str = r#"{"type":["service","node","network","secret","config","container"],"event":["create","update","remove","destroy","start","die","health_status"]}"#;
 
 /// A connection to the Engine at a unix socket.
 pub struct Docker {
@@ -388,6 +394,11 @@ impl Engine for Docker {
         let answer: ask::Removed =
             self.write("prune_images", self.socket.post(&ask::prune_path(all), &Value::Null, None)).await?;
         Ok(answer.into())
+    }
+
+    async fn changes(&self) -> Result<BoxStream<'static, ()>, EngineError> {
+        let bytes = self.call("events", self.socket.stream(&filtered("/events", CHANGES))).await?;
+        Ok(bytes.take_while(|bytes| ready(bytes.is_ok())).map(drop).boxed())
     }
 
     async fn unused_volumes(&self, stack: &StackName) -> Result<Vec<String>, EngineError> {

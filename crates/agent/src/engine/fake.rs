@@ -10,12 +10,15 @@ use super::{Engine, EngineError, Info, Kind, Network, Node, Resolved, Service, S
 use super::{JoinTokens, LogOf, LogOptions, LogStream, Pruned, Whose};
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, unfold};
 use serde_json::Value;
 use state::State;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use waggle_model::ask::ObjectKind;
 use waggle_model::{StackName, Timestamp};
 use waggle_stack::objects::service::ServiceSpec;
@@ -285,6 +288,14 @@ impl Engine for Fake {
         // All of them have names here.
         let gone = if all { unused } else { Vec::new() };
         Ok(Pruned { images: gone.len() as u64, bytes: gone.iter().sum() })
+    }
+
+    async fn changes(&self) -> Result<BoxStream<'static, ()>, EngineError> {
+        let changed = |mut changes: watch::Receiver<u64>| async move {
+            changes.changed().await.ok()?;
+            Some(((), changes))
+        };
+        Ok(unfold(self.reach()?.changes.subscribe(), changed).boxed())
     }
 
     async fn unused_volumes(&self, stack: &StackName) -> Result<Vec<String>, EngineError> {

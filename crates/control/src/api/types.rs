@@ -76,6 +76,9 @@ pub struct ClusterStackView {
     pub release: Option<ReleaseId>,
     pub phase: Phase,
     pub serving: BTreeMap<DomainName, bool>,
+    /// What somebody changed behind the release's back.
+    #[serde(default)]
+    pub drift: Vec<String>,
 }
 
 /// `POST /v1/clusters/{name}/drain`

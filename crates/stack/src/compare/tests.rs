@@ -341,11 +341,14 @@ proptest! {
         new in prop::collection::vec(any::<bool>(), 12), new_deploy in prop::collection::vec(any::<bool>(), 8),
     ) {
         let (old, new) = (objects(&file(&old, &old_deploy)), objects(&file(&new, &new_deploy)));
-        let current = running(&old);
+        let mut current = running(&old);
+        for service in &mut current.services {
+            service.spec.labels.insert(labels::MANAGED.into(), "true".into());
+        }
         let changes = compare(&stack(), &new, &current);
         let changed = changes.iter().any(|change| change.kind == Kind::Service);
-        let upkeep = Upkeep::default();
-        let wanted = Wanted { objects: &new, release: None, upkeep: &upkeep, overrides: &BTreeMap::new() };
+        let (upkeep, overrides) = (Upkeep::default(), BTreeMap::new());
+        let wanted = Wanted { objects: &new, release: None, upkeep: &upkeep, overrides: &overrides };
         let plan = diff(&stack(), &wanted, &current).unwrap();
         let written = plan.actions.iter().any(|action| action.to_string() == "update service shop_a");
         prop_assert_eq!(changed, written, "{:?}", changes);

@@ -6,6 +6,7 @@ use crate::engine::{Kind, Network, Node, Resolved, Stored, UpdateStatus};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::sync::watch;
 use waggle_model::Timestamp;
 use waggle_stack::objects::service::{EndpointSpec, ServiceSpec, TaskSpec};
 
@@ -33,6 +34,8 @@ pub(super) struct State {
     pub volumes: BTreeMap<String, String>,
     /// Bytes, by name of the node.
     pub memory: BTreeMap<String, i64>,
+    /// Counts what happened to services and tasks.
+    pub changes: watch::Sender<u64>,
     pub services: BTreeMap<String, Running>,
     pub tasks: BTreeMap<String, Part>,
     /// Bytes of each image that no container uses.
@@ -116,6 +119,7 @@ impl State {
             data: BTreeMap::new(),
             volumes: BTreeMap::new(),
             memory: BTreeMap::new(),
+            changes: watch::Sender::new(0),
             services: BTreeMap::new(),
             tasks: BTreeMap::new(),
             unused_images: Vec::new(),
@@ -131,8 +135,13 @@ impl State {
     }
 
     pub fn next_version(&mut self) -> u64 {
+        self.changed();
         self.version += 1;
         self.version
+    }
+
+    pub fn changed(&self) {
+        self.changes.send_modify(|changes| *changes += 1);
     }
 
     /// SplitMix64 (Steele, Lea, Flood 2014).

@@ -257,6 +257,7 @@ impl State {
     }
 
     fn turn(&mut self, id: &str, state: &'static str, due: Option<Timestamp>) {
+        self.changed();
         let now = self.now;
         if let Some(task) = self.tasks.get_mut(id) {
             (task.state, task.at, task.due) = (state, now, due);
