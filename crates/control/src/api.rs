@@ -3,15 +3,18 @@
 //! A handler checks, commits to the store and answers; what follows from the commit is the reconciler's work. So a
 //! client that hangs up loses nothing that was accepted.
 
+mod ask;
 mod clusters;
 mod error;
 mod events;
 mod federation;
 mod guard;
 mod listener;
+mod logs;
 mod openapi;
 mod releases;
 mod rollouts;
+mod services;
 mod stacks;
 mod status;
 pub mod types;
@@ -157,6 +160,19 @@ fn routes() -> Routes {
         .add("post", "/v1/rollouts/{id}/pause", rollouts::pause)
         .add("post", "/v1/rollouts/{id}/resume", rollouts::resume)
         .add("post", "/v1/rollouts/{id}/abort", rollouts::abort)
+        .add("get", "/v1/services", ask::services)
+        .add("post", "/v1/services/{service}/scale", services::scale)
+        .add("post", "/v1/services/{service}/force", services::force)
+        .add("post", "/v1/services/{service}/rollback", services::rollback)
+        .add("get", "/v1/tasks", ask::tasks)
+        .add("get", "/v1/nodes", ask::nodes)
+        .add("post", "/v1/nodes/{node}", ask::update_node)
+        .add("get", "/v1/secrets", ask::secrets)
+        .add("get", "/v1/configs", ask::configs)
+        .add("get", "/v1/inspect", ask::inspect)
+        .add("get", "/v1/logs", logs::logs)
+        .add("post", "/v1/images/prune", ask::prune_images)
+        .add("post", "/v1/join-token", ask::join_token)
         .add("get", "/v1/why", why::why)
         .add("get", "/v1/status", status::status);
     routes.public()

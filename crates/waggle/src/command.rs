@@ -2,17 +2,23 @@
 
 pub mod agent;
 pub mod apply;
+pub mod ask;
 pub mod cluster;
 pub mod completion;
 pub mod context;
 pub mod control;
+pub mod image;
 pub mod login;
 pub mod nameserver;
+pub mod node;
 pub mod release;
 pub mod role;
 pub mod rollout;
+pub mod service;
 pub mod stack;
 pub mod status;
+pub mod stored;
+pub mod swarm;
 pub mod up;
 pub mod why;
 
@@ -74,6 +80,12 @@ pub enum Command {
     Stack(stack::Args),
     Release(release::Args),
     Rollout(rollout::Args),
+    Service(service::Args),
+    Node(node::Args),
+    Secret(stored::Secrets),
+    Config(stored::Configs),
+    Image(image::Args),
+    Swarm(swarm::Args),
     Cluster(cluster::Args),
     Nameserver(nameserver::Args),
     Apply(apply::Args),
@@ -98,6 +110,12 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Stack(args) => talk("stack", stack::run(args, global)),
         Command::Release(args) => talk("release", release::run(args, global)),
         Command::Rollout(args) => talk("rollout", rollout::run(args, global)),
+        Command::Service(args) => talk("service", service::run(args, global)),
+        Command::Node(args) => talk("node", node::run(args, global)),
+        Command::Secret(args) => talk("secret", stored::secrets(args, global)),
+        Command::Config(args) => talk("config", stored::configs(args, global)),
+        Command::Image(args) => talk("image", image::run(args, global)),
+        Command::Swarm(args) => talk("swarm", swarm::run(args, global)),
         Command::Cluster(args) => talk("cluster", cluster::run(args, global)),
         Command::Apply(args) => talk("apply", apply::run(args, global)),
         Command::Why(args) => talk("why", why::run(args, global)),

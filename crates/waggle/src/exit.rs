@@ -13,7 +13,7 @@ Exit codes:
   1    failed
   2    wrong usage
   3    the rollout was held, aborted or replaced
-  4    control cannot be reached, or cannot do it just now
+  4    control or a cluster cannot be reached, or cannot do it just now
   5    refused: the input is not valid, or names something that does not exist
   6    not logged in, or the token is not accepted
   7    waited as long as --timeout allows; the rollout goes on
@@ -29,6 +29,17 @@ pub enum Exit {
     Denied = 6,
     TimedOut = 7,
     Interrupted = 130,
+}
+
+impl Exit {
+    /// Of several things that were done, what is told.
+    pub fn worse(self, other: Exit) -> Exit {
+        match (self, other) {
+            (Exit::Done, other) => other,
+            (_, Exit::Unreachable) => other,
+            (this, _) => this,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {

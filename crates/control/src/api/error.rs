@@ -166,3 +166,42 @@ where
         text.parse().map(Named).map_err(|error| ApiError::invalid(format!("{error}")))
     }
 }
+
+/// Query parameters of questions to clusters; `cluster` may be repeated.
+pub(super) struct Params(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        Query::<Vec<(String, String)>>::from_request_parts(parts, state).await.map(|Query(pairs)| Params(pairs))
+    }
+}
+
+impl Params {
+    /// Refuses parameters that are not among `known`.
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), ApiError> {
+        let unknown = self.0.iter().find(|(key, _)| key != "cluster" && !known.contains(&key.as_str()));
+        match unknown {
+            Some((key, _)) => Err(ApiError::invalid(format!("there is no parameter {key}"))),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn clusters(&self) -> Vec<&str> {
+        self.0.iter().filter(|(key, _)| key == "cluster").map(|(_, value)| value.as_str()).collect()
+    }
+
+    pub(super) fn one(&self, name: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(key, value)| key == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn parsed<T>(&self, name: &str) -> Result<Option<T>, ApiError>
+    where
+        T: FromStr,
+        T::Err: std::fmt::Display,
+    {
+        let parsed = self.one(name).map(|text| text.parse::<T>()).transpose();
+        parsed.map_err(|error| ApiError::invalid(format!("{name}: {error}")))
+    }
+}

@@ -50,11 +50,16 @@ async fn observed(api: &Api, name: &StackName) -> Result<StackServices, ApiError
         return Err(no_stack(name));
     }
     let seen = api.seen();
-    let clusters = loaded.state.federation.clusters.keys().map(|cluster| {
+    let clusters = loaded.state.federation.clusters.keys();
+    let observed_at = clusters.clone().filter_map(|cluster| {
+        let (observed, _) = seen.agent(cluster).1?;
+        Some((cluster.clone(), observed.at))
+    });
+    let clusters = clusters.map(|cluster| {
         let stack = seen.agent(cluster).1.and_then(|(observed, _)| observed.stacks.get(name));
         (cluster.clone(), stack.map(|stack| stack.services.clone()).unwrap_or_default())
     });
-    Ok(StackServices { clusters: clusters.collect::<BTreeMap<_, _>>() })
+    Ok(StackServices { observed_at: observed_at.collect(), clusters: clusters.collect::<BTreeMap<_, _>>() })
 }
 
 fn no_stack(name: &StackName) -> ApiError {

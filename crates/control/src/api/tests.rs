@@ -1,3 +1,4 @@
+mod asking;
 mod described;
 mod peers;
 mod server;

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use waggle_model::ask::{Answer, LogLine, NodeChange, Role};
 use waggle_model::fleet::{Cluster, NameserverPeer};
 use waggle_model::observed::{ObservedService, Phase, Swarm};
 use waggle_model::plan::EndpointVerdict;
@@ -155,7 +156,69 @@ pub struct StackView {
 /// `GET /v1/stacks/{stack}/services` and, with tasks, `GET /v1/stacks/{stack}/ps`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StackServices {
+    /// When each cluster reported this.
+    #[serde(default)]
+    pub observed_at: BTreeMap<ClusterName, Timestamp>,
     pub clusters: BTreeMap<ClusterName, BTreeMap<String, ObservedService>>,
+}
+
+/// Answer of everything that asks the clusters themselves: `GET /v1/services` and the like. `?cluster=` says which, by name
+/// or by `region=` or another label, and may be repeated; without it all clusters of the federation are asked.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Asked {
+    pub clusters: BTreeMap<ClusterName, Reply>,
+}
+
+/// What one cluster said, or why it did not.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    Answer(Answer),
+    /// `code` is also `not_connected` or `deadline` here.
+    Error(ErrorDetail),
+}
+
+/// Each event of `GET /v1/logs`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LogEvent {
+    pub cluster: ClusterName,
+    pub lines: Vec<LogLine>,
+    /// Lines that were not taken in time, before these.
+    #[serde(default)]
+    pub dropped: u64,
+    /// The last event of this cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorDetail>,
+}
+
+/// `POST /v1/nodes/{node}`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeUpdate {
+    pub change: NodeChange,
+}
+
+/// `POST /v1/services/{service}/scale`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scale {
+    pub replicas: u64,
+}
+
+/// `POST /v1/images/prune`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PruneImages {
+    /// All images without a container, not only those without a name.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// `POST /v1/join-token`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WantedToken {
+    pub role: Role,
 }
 
 /// `GET /v1/releases?stack=NAME`

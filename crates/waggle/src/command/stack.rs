@@ -3,17 +3,19 @@
 mod convert;
 pub mod deploy;
 pub mod files;
+mod look;
 mod table;
 
 use crate::client::url::encode;
 use crate::command::Global;
+use crate::command::ask::{Clusters, logs};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::terminal;
 use http::Method;
 pub use table::table;
-use waggle_control::api::types::{StackServices, StackView};
-use waggle_model::{StackName, Timestamp};
+use waggle_control::api::types::StackView;
+use waggle_model::StackName;
 
 /// Deploy, list and remove stacks, in all clusters at once
 #[derive(Debug, clap::Args)]
@@ -24,6 +26,7 @@ Examples:
   waggle stack convert -c compose.yml -c prod.yml shop
   waggle stack ls
   waggle stack ps shop
+  waggle stack logs -f shop
   waggle stack rm shop")]
 pub struct Args {
     #[command(subcommand)]
@@ -38,14 +41,19 @@ enum Action {
     #[command(after_help = "Example:\n  waggle stack ls")]
     Ls,
     /// List the tasks of a stack, cluster by cluster
-    #[command(after_help = "Example:\n  waggle stack ps shop")]
-    Ps {
-        stack: StackName,
-    },
+    #[command(after_help = "Example:\n  waggle stack ps shop --cluster eu-1")]
+    Ps(look::Look),
     /// List the services of a stack, cluster by cluster
     #[command(after_help = "Example:\n  waggle stack services shop")]
-    Services {
+    Services(look::Look),
+    /// Show the logs of all services of a stack
+    #[command(after_help = "Examples:\n  waggle stack logs --tail 20 shop\n  waggle stack logs -f --cluster eu-1 shop")]
+    Logs {
         stack: StackName,
+        #[command(flatten)]
+        clusters: Clusters,
+        #[command(flatten)]
+        options: logs::Options,
     },
     /// Remove a stack from all clusters, its routes from DNS, and its releases
     #[command(after_help = "Example:\n  waggle stack rm shop")]
@@ -64,14 +72,10 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
             let stacks: Vec<StackView> = global.client()?.get("/v1/stacks").await?;
             output::show(global.format, &stacks, |colour| table(&stacks).render(colour))?;
         }
-        Action::Ps { stack } => {
-            let services: StackServices = global.client()?.get(&path(&stack, "/ps")).await?;
-            let now = Timestamp(waggle_daemon::time::now());
-            output::show(global.format, &services, |colour| table::tasks(&stack, &services, now).render(colour))?;
-        }
-        Action::Services { stack } => {
-            let services: StackServices = global.client()?.get(&path(&stack, "/services")).await?;
-            output::show(global.format, &services, |colour| table::services(&stack, &services).render(colour))?;
+        Action::Ps(look) => return look::tasks(look, global).await,
+        Action::Services(look) => return look::services(look, global).await,
+        Action::Logs { stack, clusters, options } => {
+            return logs::run(("stack", stack.as_str()), &clusters, &options, global).await;
         }
         Action::Rm { stacks } => {
             let client = global.client()?;

@@ -80,6 +80,18 @@ fn schemas_are_what_the_code_reads() {
     check::<super::super::types::ReleaseView>(&document, "ReleaseView");
     check::<super::super::types::WhyView>(&document, "WhyView");
     check::<super::super::types::StatusView>(&document, "StatusView");
+    check::<super::super::types::Asked>(&document, "Asked");
+    check::<super::super::types::LogEvent>(&document, "LogEvent");
+    check::<super::super::types::NodeUpdate>(&document, "NodeUpdate");
+    check::<super::super::types::Scale>(&document, "Scale");
+    check::<super::super::types::PruneImages>(&document, "PruneImages");
+    check::<super::super::types::WantedToken>(&document, "WantedToken");
+    for (at, form) in document["components"]["schemas"]["Answer"]["oneOf"].as_array().unwrap().iter().enumerate() {
+        let sample = sample(&document, form);
+        if let Err(error) = serde_json::from_value::<waggle_model::ask::Answer>(sample.clone()) {
+            panic!("Answer {at}: {error}: {sample}");
+        }
+    }
     check::<waggle_model::fleet::Federation>(&document, "Federation");
 }
 

@@ -12,6 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tonic::transport::Channel;
 use waggle_daemon::Tasks;
+use waggle_model::ask::{Answer, LogChunk, LogLine, NodeRow, Question, Refusal, RefusalKind, Rows};
 use waggle_model::desired::Desired;
 use waggle_model::health::Verdict;
 use waggle_model::observed::{Observed, ObservedStack, Phase, Swarm};
@@ -24,7 +25,7 @@ use waggle_wire::enroll::{Newcomer, join};
 use waggle_wire::identity::Identity;
 use waggle_wire::proto::agent::agents_client::AgentsClient;
 use waggle_wire::proto::agent::{
-    AgentMessage, Hello, Resolve, Resolved, ResolvedImage, agent_message, control_message,
+    AgentMessage, Answer as Answered, Ask, Hello, Resolve, Resolved, ResolvedImage, agent_message, control_message,
 };
 use waggle_wire::proto::document::Alive;
 use waggle_wire::proto::route::routes_client::RoutesClient;
@@ -32,10 +33,13 @@ use waggle_wire::proto::route::{NameserverHello, NameserverMessage, nameserver_m
 use waggle_wire::tls;
 
 type Payloads = Arc<Mutex<HashMap<String, Bytes>>>;
+/// The newest desired state, as JSON.
+type Told = Arc<tokio::sync::watch::Sender<serde_json::Value>>;
 
 pub(super) struct Agent {
     channel: Channel,
     payloads: Payloads,
+    told: Told,
     tasks: Tasks,
 }
 
@@ -53,15 +57,26 @@ impl Agent {
         let identity = Identity::Agent(name.parse().unwrap());
         let channel = enroll(server, "cluster", identity, newcomer).await;
         let payloads = Payloads::default();
-        let session = agent_session(channel.clone(), name.to_owned(), finds, payloads.clone());
+        let told = Told::default();
+        let session = agent_session(channel.clone(), name.to_owned(), finds, payloads.clone(), told.clone());
         let tasks = spawn(session);
         let path = format!("/v1/clusters/{name}");
         server.until(&path, |view| view["connected"] == json!(true)).await;
-        Agent { channel, payloads, tasks }
+        Agent { channel, payloads, told, tasks }
     }
 
     pub(super) fn payloads(&self) -> HashMap<String, Bytes> {
         self.payloads.lock().unwrap().clone()
+    }
+
+    pub(super) fn told(&self) -> serde_json::Value {
+        self.told.borrow().clone()
+    }
+
+    pub(super) async fn until_told(&self, wanted: impl Fn(&serde_json::Value) -> bool) {
+        let mut told = self.told.subscribe();
+        let waiting = tokio::time::timeout(super::PATIENCE, told.wait_for(|desired| wanted(desired))).await.map(drop);
+        assert!(waiting.is_ok(), "the agent is not told so: {}", self.told());
     }
 
     pub(super) async fn connect_again(&self) -> Status {
@@ -101,7 +116,7 @@ fn say(kind: agent_message::Kind) -> AgentMessage {
     AgentMessage { kind: Some(kind) }
 }
 
-async fn agent_session(channel: Channel, name: String, finds: bool, payloads: Payloads) {
+async fn agent_session(channel: Channel, name: String, finds: bool, payloads: Payloads, told: Told) {
     let (send, outbound) = mpsc::channel(8);
     let hello = Hello { version: "test".into(), swarm_id: String::new(), generation: 0 };
     send.send(say(agent_message::Kind::Hello(hello))).await.unwrap();
@@ -114,14 +129,65 @@ async fn agent_session(channel: Channel, name: String, finds: bool, payloads: Pa
                 *payloads.lock().unwrap() = state.payloads;
                 let desired: Desired = decode(&state.document.unwrap()).unwrap();
                 assert_eq!(desired.cluster.as_str(), name);
+                told.send_replace(serde_json::to_value(&desired).unwrap());
                 agent_message::Kind::Observed(encode(desired.generation, &observed(&desired)).unwrap())
             }
+            Some(control_message::Kind::Ask(asked)) => match answers(&name, &asked) {
+                Some(answers) => {
+                    let messages = answers.into_iter().map(|answer| say(agent_message::Kind::Answer(answer)));
+                    for message in messages {
+                        let _ = send.send(message).await;
+                    }
+                    continue;
+                }
+                // Some questions are never answered.
+                None => continue,
+            },
             Some(control_message::Kind::Resolve(asked)) => agent_message::Kind::Resolved(resolved(asked, finds)),
             _ => agent_message::Kind::Alive(Alive {}),
         };
         if send.send(say(reply)).await.is_err() {
             return;
         }
+    }
+}
+
+/// What each of these agents answers; `None`: nothing at all.
+fn answers(name: &str, asked: &Ask) -> Option<Vec<Answered>> {
+    let message =
+        |answer: &Answer, more| Answered { id: asked.id, json: serde_json::to_vec(answer).unwrap().into(), more };
+    let line = |text: &str| LogLine {
+        at: Timestamp(7),
+        task: "shop_web.1".into(),
+        node: "n1".into(),
+        stderr: false,
+        text: text.into(),
+    };
+    let refusal = |kind, message: &str| Refusal { kind, message: message.into(), help: None };
+    match serde_json::from_slice(&asked.json).unwrap() {
+        Question::Nodes => {
+            let row = NodeRow {
+                id: "n1".into(),
+                hostname: format!("n1.{name}"),
+                status: "ready".into(),
+                availability: "active".into(),
+                manager: Some("leader".into()),
+                engine_version: "20.10".into(),
+            };
+            Some(vec![message(&Answer::Nodes(Rows { rows: vec![row], left_out: 0 }), false)])
+        }
+        Question::Logs(_) => {
+            let chunk = |text: &str, dropped| Answer::Logs(LogChunk { lines: vec![line(text)], dropped });
+            let over = Answer::Refused(refusal(RefusalKind::Unavailable, "the Engine went away"));
+            Some(vec![message(&chunk("one", 0), true), message(&chunk("two", 3), true), message(&over, false)])
+        }
+        Question::UpdateService { service, .. } if service == "alone" => {
+            Some(vec![message(&Answer::Done("done by the agent".into()), false)])
+        }
+        Question::UpdateService { .. } | Question::Inspect { .. } => {
+            Some(vec![message(&Answer::Refused(refusal(RefusalKind::NotFound, "there is no such thing")), false)])
+        }
+        _ => None,
     }
 }
 
