@@ -5,6 +5,7 @@ pub mod bed;
 pub mod dns_client;
 pub mod engine_stub;
 pub mod http_client;
+pub mod kit;
 pub mod random;
 pub mod shop;
 pub mod steady_client;
