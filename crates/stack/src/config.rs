@@ -116,6 +116,7 @@ fn printed(shape: Shape, node: &Node) -> Option<Out> {
     let keys = match shape {
         Shape::Keys(keys) => Some(keys),
         Shape::Logging => Some(&service::LOGGING),
+        Shape::Healthcheck => Some(&service::HEALTHCHECK),
         Shape::Build => Some(&service::BUILD),
         _ => None,
     };

@@ -17,7 +17,8 @@ pub enum Deviation {
     D3,
     /// Bind mounts with a relative source: Docker resolves it on the machine that deploys; we refuse it.
     D5,
-    /// Merged `healthcheck.test`: Docker appends the second command to the first one; we replace it.
+    /// Merged `healthcheck.test`: Docker appends the second command to the first one, and refuses it beside `disable` of
+    /// the other file; we replace it, and one by the other.
     D13,
 }
 

@@ -120,7 +120,7 @@ impl Context<'_> {
             None => at.spot(format!("3.{LATEST}")),
         };
         let minor = version.value.strip_prefix("3.").and_then(|minor| minor.parse().ok()).unwrap_or(LATEST);
-        let normal = Normal { minor, empty_is_nothing: !self.interpolate };
+        let normal = Normal { minor, empty_is_nothing: !self.interpolate, unchecked: false };
         let mut sections = vec![entry("version", at.put(Value::String(version.value.clone())))];
         versions.push(version);
         for found in entries.iter().filter(|entry| entry.key != "version") {

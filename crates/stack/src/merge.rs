@@ -4,7 +4,8 @@
 //!
 //! Two deliberate differences. D3: ports are keyed by published port *and* protocol, so `53/tcp` and `53/udp` both stay;
 //! ports without a published number are all kept. D13: `healthcheck.test` is replaced, where Docker appends the second
-//! command to the first one. And warnings of our own: what an override says without effect.
+//! command to the first one; it and `disable` replace each other, where Docker refuses both together. And warnings of our
+//! own: what an override says without effect.
 
 mod extensions;
 mod lists;
@@ -91,6 +92,7 @@ impl Merge<'_> {
             Shape::Ulimits => ulimits(base.value, over.value),
             Shape::Build => self.keys(&service::BUILD, base.value, over.value),
             Shape::Logging => self.logging(base.value, over.value),
+            Shape::Healthcheck => self.healthcheck(base.value, over.value),
             Shape::Keys(keys) => self.keys(keys, base.value, over.value),
             _ => return self.scalar(base, over),
         };
@@ -165,6 +167,21 @@ impl Merge<'_> {
             }
         }
         Node { value: Value::Map(kept), ..base }
+    }
+
+    fn healthcheck(&self, mut base: Node, over: Node) -> Node {
+        let has = |key: &str| over.get(key).is_some_and(|value| !is_empty(value));
+        let replaced = match (has("test"), has("disable")) {
+            (true, false) => Some("disable"),
+            (false, true) => Some("test"),
+            _ => None,
+        };
+        if let (Value::Map(entries), Some(key), false) =
+            (&mut base.value, replaced, self.compat.contains(&Deviation::D13))
+        {
+            entries.retain(|entry| entry.key != key);
+        }
+        self.keys(&service::HEALTHCHECK, base, over)
     }
 
     fn attachments(&self, mut base: Node, over: Node) -> Node {

@@ -15,6 +15,8 @@ pub(crate) enum Shape {
     Text,
     /// Text or nothing.
     TextOrNull,
+    /// Text or an integer, which is kept as text.
+    TextOrInteger,
     /// One of some words.
     Word(&'static [&'static str]),
     Switch,
@@ -64,6 +66,8 @@ pub(crate) enum Shape {
     Build,
     /// `logging` of a service, which is merged in its own way.
     Logging,
+    /// `healthcheck` of a service, likewise.
+    Healthcheck,
     Keys(&'static Keys),
     /// List of mappings.
     List(&'static Keys),

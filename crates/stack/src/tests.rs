@@ -52,6 +52,19 @@ fn tcp_and_udp_of_one_port_survive_a_second_file() {
 }
 
 #[test]
+fn test_and_disable_of_two_files_replace_each_other() {
+    let text = |check: &str| format!("services: {{a: {{image: a, healthcheck: {check}}}}}");
+    let merged = |texts: [&str; 2]| {
+        let rendered = render_texts(&texts.map(text).each_ref().map(String::as_str)).unwrap();
+        let container = rendered.objects.services["a"].task_template.container_spec.clone();
+        container.healthcheck.unwrap().test
+    };
+    assert_eq!(merged(["{test: [CMD, a]}", "{disable: true}"]), ["NONE"]);
+    assert_eq!(merged(["{disable: true}", "{test: [CMD, a]}"]), ["CMD", "a"]);
+    assert_eq!(merged(["{test: [CMD, a]}", "{test: [CMD, b]}"]), ["CMD", "b"]);
+}
+
+#[test]
 fn pinning_needs_every_image_with_its_own_digest() {
     let rendered = render_texts(&["services: {a: {image: nginx}, b: {image: 'r.example:5000/b:1'}}"]).unwrap();
     let mut objects = rendered.objects;

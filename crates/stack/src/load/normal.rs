@@ -19,7 +19,12 @@ pub(crate) struct Normal {
     pub minor: u8,
     /// An empty list counts as nothing at all: Docker's way without interpolation.
     pub empty_is_nothing: bool,
+    /// Inside of what the format does not know yet and Docker reads all the same: an empty value counts as none.
+    pub unchecked: bool,
 }
+
+/// First minor version that checks `x-cluster-spec`.
+const CLUSTER_SPEC_SINCE: u8 = 10;
 
 impl Normal {
     /// `None`: nothing to keep, or reported as wrong.
@@ -28,6 +33,11 @@ impl Normal {
             Shape::Text => Some(at.put(Value::String(at.string()?))),
             Shape::TextOrNull if at.node.value == Value::Null => None,
             Shape::TextOrNull => self.value(Shape::Text, at),
+            Shape::TextOrInteger => match at.node.value {
+                Value::Int(_) | Value::String(_) => Some(at.put(Value::String(at.scalar()??))),
+                Value::Float(float) if float.fract() == 0.0 => Some(at.put(Value::String(at.scalar()??))),
+                _ => at.wrong("a string or an integer"),
+            },
             Shape::Word(words) => word(at, words),
             Shape::Switch | Shape::OptionalSwitch => match at.node.value {
                 Value::Bool(_) => Some(at.node.clone()),
@@ -60,6 +70,7 @@ impl Normal {
                 _ => at.wrong("a string or a mapping"),
             },
             Shape::Logging => self.keys(&service::LOGGING, at),
+            Shape::Healthcheck => self.keys(&service::HEALTHCHECK, at),
             Shape::Keys(keys) => self.keys(keys, at),
             Shape::List(keys) => {
                 let items = self.items(at)?;
@@ -98,7 +109,11 @@ impl Normal {
                 }
                 continue;
             };
-            if let Some(value) = self.value(key.shape, &child) {
+            let unchecked = self.unchecked || found.key == "x-cluster-spec" && self.minor < CLUSTER_SPEC_SINCE;
+            if unchecked && child.node.value == Value::Null {
+                continue;
+            }
+            if let Some(value) = (Normal { unchecked, ..*self }).value(key.shape, &child) {
                 normal.push(Entry { key: key.name.to_owned(), key_span: found.key_span, value });
             }
         }

@@ -30,7 +30,7 @@ const SERVICE_KEYS: [Key; 53] = [
     key("external_links", 0, UNIQUE),
     key("extra_hosts", 0, Shape::Hosts),
     key("hostname", 0, Shape::Text),
-    key("healthcheck", 0, Shape::Keys(&HEALTHCHECK)),
+    key("healthcheck", 0, Shape::Healthcheck),
     key("image", 0, Shape::Text),
     key("init", 7, Shape::OptionalSwitch),
     key("ipc", 0, Shape::Text),
@@ -76,7 +76,7 @@ const BUILD_KEYS: [Key; 9] = [
     key("extra_hosts", 9, Shape::Hosts),
     key("network", 4, Shape::Text),
     key("target", 4, Shape::Text),
-    key("shm_size", 5, Shape::Dropped(&Shape::Anything)),
+    key("shm_size", 5, Shape::Dropped(&Shape::TextOrInteger)),
 ];
 
 const CREDENTIAL_SPEC: Keys =
@@ -85,7 +85,7 @@ const CREDENTIAL_SPEC: Keys =
 pub(crate) const LOGGING: Keys =
     optional(&[key("driver", 0, Shape::Text), key("options", 0, Shape::Options { null: true })]);
 
-const HEALTHCHECK: Keys = optional(&[
+pub(crate) const HEALTHCHECK: Keys = optional(&[
     key("test", 0, Shape::Test),
     key("timeout", 0, OPTIONAL_DURATION),
     key("interval", 0, OPTIONAL_DURATION),
