@@ -66,6 +66,7 @@ fn start_up(host: &Host, engine: &Engine) -> Result<Process> {
     command.args(["up", "--yes", "--docker-socket", &engine.socket().display().to_string()]);
     let address = host.address.to_string();
     command.args(["--address", &address, "--dns", &format!("{address}:5353")]);
+    command.args(["--allow", &format!("registries={}", Registry::name(host))]);
     command.env("HOME", host.dir()).env_remove("XDG_CONFIG_HOME").env_remove("XDG_DATA_HOME");
     Process::start(&host.dir(), "up", command)
 }

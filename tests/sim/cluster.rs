@@ -1,11 +1,13 @@
 //! One simulated cluster: the behaving fake Engine and the agent's own logic over it.
 
 use std::sync::Arc;
-use waggle_agent::apply::apply;
+use waggle_agent::apply::{Given, apply};
 use waggle_agent::engine::fake::{Behaviour, Fake};
 use waggle_agent::engine::{Engine, Resolved};
+use waggle_agent::logins::Logins;
 use waggle_agent::memory::Memory;
 use waggle_agent::order::Payloads;
+use waggle_agent::policy::Policy;
 use waggle_model::desired::Desired;
 use waggle_model::health::{Beat, BeatStack};
 use waggle_model::observed::{Observed, Phase};
@@ -73,7 +75,9 @@ impl Cluster {
             return;
         }
         if let Some((desired, _)) = &self.disk.desired {
-            let report = apply(&*self.engine, desired, &Payloads::default(), &mut self.memory, now).await;
+            let policy = Policy { registries: Some(vec!["registry.test".into()]), ..Policy::default() };
+            let given = Given { payloads: &Payloads::default(), logins: &Logins::default(), policy: &policy };
+            let report = apply(&*self.engine, desired, given, &mut self.memory, now).await;
             self.observed = Some(report.observed);
         }
     }

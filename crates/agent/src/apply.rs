@@ -6,9 +6,11 @@
 //! the last write replaced; going back is a new attempt at an older release, like any other.
 
 use crate::engine::{Engine, EngineError};
+use crate::logins::Logins;
 use crate::memory::Memory;
 use crate::observe;
 use crate::order::Payloads;
+use crate::policy::Policy;
 use crate::seen::{Seen, ask_health, look};
 use decide::{Step, decide};
 use execute::Ids;
@@ -22,9 +24,19 @@ use waggle_stack::Objects;
 
 mod decide;
 mod execute;
+mod renew;
 
 /// Rounds of look and write in one pass, when somebody else writes in between.
 pub const ROUNDS_MAX: usize = 4;
+
+/// What a pass works with besides the desired state; none of it is on disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    pub payloads: &'a Payloads,
+    pub logins: &'a Logins,
+    /// What the cluster lets stacks have.
+    pub policy: &'a Policy,
+}
 
 /// What came of a pass.
 #[derive(Clone, Debug)]
@@ -50,7 +62,7 @@ impl Report {
 pub async fn apply(
     engine: &dyn Engine,
     desired: &Desired,
-    payloads: &Payloads,
+    given: Given<'_>,
     memory: &mut Memory,
     now: Timestamp,
 ) -> Report {
@@ -61,7 +73,7 @@ pub async fn apply(
         return Report { observed, writes: 0, error: Some(error), due: None };
     }
     memory.set_generation(desired.generation);
-    let mut pass = Pass { engine, desired, payloads, now, phases: BTreeMap::new(), writes: 0, error: None, due: None };
+    let mut pass = Pass { engine, desired, given, now, phases: BTreeMap::new(), writes: 0, error: None, due: None };
     match pass.rounds(memory).await {
         Ok(seen) => {
             let objects = objects_of(desired, memory);
@@ -112,7 +124,7 @@ fn objects_of(desired: &Desired, memory: &mut Memory) -> BTreeMap<StackName, Arc
 struct Pass<'a> {
     engine: &'a dyn Engine,
     desired: &'a Desired,
-    payloads: &'a Payloads,
+    given: Given<'a>,
     now: Timestamp,
     phases: BTreeMap<StackName, Phase>,
     writes: usize,
@@ -126,7 +138,7 @@ impl Pass<'_> {
         let mut last = BTreeMap::new();
         for round in 1.. {
             let seen = self.look(memory).await?;
-            let steps = decide(self.desired, self.payloads, memory, &seen, self.now);
+            let steps = decide(self.desired, &self.given, memory, &seen, self.now);
             self.phases = steps.iter().map(|(name, step)| (name.clone(), step.phase.clone())).collect();
             self.due = steps.values().filter_map(|step| step.due).min();
             if let Err(error) = memory.keep().await {
@@ -141,6 +153,7 @@ impl Pass<'_> {
             if round > ROUNDS_MAX || steps.values().all(Step::is_idle) {
                 // Still in somebody's way after the last round: say what it is.
                 self.phases.extend(last.into_iter().filter(|(name, _)| !steps.get(name).is_none_or(Step::is_idle)));
+                self.renew_logins(&seen, memory).await;
                 return Ok(seen);
             }
             last = self.write(steps, &seen, memory).await;
@@ -177,7 +190,7 @@ impl Pass<'_> {
                 self.writes += execute::prune_volumes(self.engine, &name, kept).await;
             }
             let removing = step.phase == Phase::Removing;
-            let done = execute::run(self.engine, self.payloads, &mut ids, step.actions).await;
+            let done = execute::run(self.engine, &self.given, &mut ids, step.actions).await;
             self.writes += done.writes;
             let Err(error) = done.outcome else { continue };
             match error.error {
@@ -202,6 +215,19 @@ impl Pass<'_> {
             }
         }
         again
+    }
+
+    /// Hands newer logins to Swarm. A stack is as wanted without it, so its phase is none of it: what fails is done by a
+    /// later pass.
+    async fn renew_logins(&mut self, seen: &Seen, memory: &mut Memory) {
+        let objects = objects_of(self.desired, memory);
+        for due in objects.values().flat_map(|objects| renew::due(objects, seen, self.given.logins)) {
+            tracing::info!(service = due.name, version = due.login.version, "handing a newer registry login to Swarm");
+            self.writes += 1;
+            if let Err(error) = self.engine.renew_login(due.id, due.login).await {
+                tracing::warn!(service = due.name, %error, "Swarm keeps the older registry login for now");
+            }
+        }
     }
 
     fn phase(&mut self, name: &StackName, removing: bool, why: String) {

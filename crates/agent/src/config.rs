@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use waggle_daemon::TelemetryConfig;
 use waggle_model::ClusterName;
+use waggle_stack::policy::Policy;
 
 /// Addresses of control that may be listed.
 pub const CONTROL_MAX: usize = 16;
@@ -30,10 +31,13 @@ pub struct Config {
     pub data_dir: PathBuf,
     #[serde(default = "docker_socket")]
     pub docker_socket: PathBuf,
-    /// A `config.json` of the docker CLI, for registries that want a login. Its `auths` are read; credential helpers are
-    /// programs and are not run.
+    /// A `config.json` of the docker CLI, for registries that want a login and for which control has none. Its `auths` are
+    /// read; credential helpers are programs and are not run.
     #[serde(default)]
     pub docker_config: Option<PathBuf>,
+    /// What stacks may have of this cluster's machines.
+    #[serde(default)]
+    pub allow: Policy,
     /// Where metrics and readiness are served; nowhere if absent.
     #[serde(default)]
     pub status_listen: Option<SocketAddr>,
@@ -79,8 +83,10 @@ impl Config {
         if self.control.len() > CONTROL_MAX {
             return Some(format!("control lists {} addresses, at most {CONTROL_MAX} are allowed", self.control.len()));
         }
-        let bad = self.control.iter().find(|address| !is_host_port(address))?;
-        Some(format!("control address {bad:?} is not of the form HOST:PORT"))
+        if let Some(bad) = self.control.iter().find(|address| !is_host_port(address)) {
+            return Some(format!("control address {bad:?} is not of the form HOST:PORT"));
+        }
+        self.allow.problem()
     }
 }
 

@@ -6,6 +6,7 @@
 //! Specs are `waggle-stack`'s own types, the ones that differences are computed on, and never those of a client library:
 //! what such a library does not know is lost on reading and deleted by the next write.
 
+use crate::logins::Login;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -21,7 +22,6 @@ use waggle_stack::objects::{NetworkSpec, PayloadSpec};
 pub mod docker;
 pub mod fake;
 mod http;
-mod registry;
 
 /// Why the Engine did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -263,8 +263,18 @@ pub trait Engine: Send + Sync {
         data: Option<&Bytes>,
     ) -> Result<(), EngineError>;
     async fn remove_stored(&self, kind: Kind, id: &str) -> Result<(), EngineError>;
-    async fn create_service(&self, spec: &ServiceSpec) -> Result<String, EngineError>;
-    async fn update_service(&self, id: &str, version: u64, spec: &ServiceSpec) -> Result<(), EngineError>;
+    /// The login is for the image's registry; the swarm keeps it for its nodes.
+    async fn create_service(&self, spec: &ServiceSpec, login: Option<&Login>) -> Result<String, EngineError>;
+    /// Without a login the swarm keeps the one it has.
+    async fn update_service(
+        &self,
+        id: &str,
+        version: u64,
+        spec: &ServiceSpec,
+        login: Option<&Login>,
+    ) -> Result<(), EngineError>;
+    /// Gives the swarm another login for a service and notes its version there; all else stays as it is, to the letter.
+    async fn renew_login(&self, id: &str, login: &Login) -> Result<(), EngineError>;
     async fn remove_service(&self, id: &str) -> Result<(), EngineError>;
 
     /// Says that something has changed: services, nodes, networks, secrets and configs of the swarm, containers of the
@@ -293,5 +303,5 @@ pub trait Engine: Send + Sync {
     async fn prune_images(&self, all: bool) -> Result<Pruned, EngineError>;
 
     /// Asks the image's registry, through the Engine.
-    async fn resolve(&self, image: &str) -> Result<Resolved, EngineError>;
+    async fn resolve(&self, image: &str, login: Option<&Login>) -> Result<Resolved, EngineError>;
 }

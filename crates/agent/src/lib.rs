@@ -19,6 +19,7 @@ mod drift;
 pub mod engine;
 pub mod identity;
 mod judge;
+pub mod logins;
 pub mod memory;
 pub mod metrics;
 pub mod observe;
@@ -29,13 +30,16 @@ mod session;
 mod work;
 
 pub use config::Config;
+pub use waggle_stack::policy;
 
 use beat::{Beater, Pulse};
 use engine::docker::Docker;
 use engine::{Engine, EngineError};
+use logins::{InvalidLogins, Logins};
 use memory::{Memory, MemoryError};
 use metrics::Metrics;
 use order::{Order, OrderError};
+use policy::Policy;
 use session::Session;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -45,6 +49,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use waggle_daemon::{Status, Tasks, file, status};
 use waggle_model::{ClusterName, Timestamp};
+use waggle_stack::registry;
 use waggle_wire::credentials::Current;
 use work::{Events, Work};
 
@@ -56,7 +61,7 @@ pub enum BuildError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error(transparent)]
-    Docker(#[from] engine::docker::OpenError),
+    Logins(#[from] InvalidLogins),
     #[error(transparent)]
     Identity(#[from] identity::IdentityError),
     #[error(transparent)]
@@ -89,8 +94,16 @@ pub async fn build(config: Config) -> Result<Agent, BuildError> {
     }
     let status = Status::new();
     let metrics = Metrics::registered(&status);
-    let docker = Docker::open(&config.docker_socket, config.docker_config.as_deref(), metrics.clone()).await?;
-    build_with(config, Arc::new(docker), status, metrics).await
+    let logins = config.docker_config.as_deref().map(Logins::read).transpose()?.unwrap_or_default();
+    let policy = policy_of(&config.allow, &logins);
+    let docker = Docker::connect(&config.docker_socket, logins, metrics.clone()).await?;
+    build_with(Config { allow: policy, ..config }, Arc::new(docker), status, metrics).await
+}
+
+/// Where nothing is said of registries, a login on this machine says that its registry is known here.
+fn policy_of(allow: &Policy, logins: &Logins) -> Policy {
+    let known = || [registry::DEFAULT.to_owned()].into_iter().chain(logins.registries().cloned()).collect();
+    Policy { registries: allow.registries.clone().or_else(|| Some(known())), ..allow.clone() }
 }
 
 /// As [`build`], over any Engine.
@@ -144,6 +157,7 @@ fn assemble(
     let (observed, observed_seen) = watch::channel(None);
     let (pulse, pulse_seen) = watch::channel(Pulse::default());
     let cluster: ClusterName = config.cluster;
+    let policy = Arc::new(config.allow);
     let session = Session {
         cluster: cluster.clone(),
         swarm_id,
@@ -151,6 +165,7 @@ fn assemble(
         data_dir: config.data_dir.clone(),
         current: current.clone(),
         engine: engine.clone(),
+        policy: policy.clone(),
         orders,
         observed: observed_seen,
         metrics: metrics.clone(),
@@ -167,6 +182,7 @@ fn assemble(
     let work = Work {
         cluster,
         engine,
+        policy,
         memory,
         orders: order_seen.clone(),
         observed,

@@ -1,9 +1,10 @@
 //! The desired state as an agent has it: taken in by its generation, kept on disk, worked on from there.
 //!
 //! The bytes that came are the bytes that are kept, so that after a restart "the same generation with other bytes" is still
-//! told apart. Payloads of secrets and configs are never on disk: after a restart the agent asks for the whole document
-//! again when it needs one.
+//! told apart. Payloads of secrets and configs, and logins for registries, are never on disk: after a restart they come
+//! with the whole document, which control sends at the start of each session.
 
+use crate::logins::{Logins, TooManyLogins};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -33,6 +34,8 @@ pub enum OrderError {
     Stacks(usize),
     #[error("payloads are over a limit: {PAYLOADS_MAX} in number, {MESSAGE_BYTES_MAX} bytes together")]
     Payloads,
+    #[error(transparent)]
+    Logins(#[from] TooManyLogins),
     #[error("the desired state was refused: {0}")]
     Refused(&'static str),
     #[error("the desired state on disk cannot be read")]
@@ -88,6 +91,7 @@ impl fmt::Debug for Payloads {
 pub struct Order {
     pub desired: Desired,
     pub payloads: Payloads,
+    pub logins: Logins,
     /// SHA-256 of the document's bytes.
     pub sha256: [u8; 32],
     /// Trace of the change that led to it; may be empty.
@@ -114,7 +118,7 @@ struct Kept {
 /// What became of an offered desired state.
 pub enum Taken {
     New(Arc<Order>),
-    /// The one in force, which had lacked these payloads.
+    /// The one in force, with payloads that it had lacked or other logins.
     Completed(Arc<Order>),
     Same,
 }
@@ -130,7 +134,7 @@ pub fn load(data_dir: &Path, cluster: &ClusterName) -> Result<Option<Order>, Ord
     };
     let kept: Kept = serde_json::from_slice(&content).map_err(OrderError::Form)?;
     let document = document::from_json(kept.generation, kept.json.into_bytes(), kept.traceparent);
-    read(cluster, &document, Payloads::default()).map(Some)
+    read(cluster, &document, Payloads::default(), Logins::default()).map(Some)
 }
 
 /// Takes `offered` in if the rules allow it. When this returns a new order, it is on disk.
@@ -147,18 +151,20 @@ pub async fn take(
         return Err(OrderError::Refused(why));
     }
     let payloads = Payloads::checked(offered.payloads)?;
-    if intake == Intake::Same {
-        let Some(order) = current.filter(|order| order.payloads != payloads && !payloads.is_empty()) else {
+    let logins = Logins::checked(offered.logins)?;
+    if let (Intake::Same, Some(order)) = (&intake, current) {
+        let payloads = if payloads.is_empty() { order.payloads.clone() } else { payloads };
+        if order.payloads == payloads && order.logins == logins {
             return Ok(Taken::Same);
-        };
-        return Ok(Taken::Completed(Arc::new(Order { payloads, ..Order::clone(order) })));
+        }
+        return Ok(Taken::Completed(Arc::new(Order { payloads, logins, ..Order::clone(order) })));
     }
-    let order = read(cluster, &document, payloads)?;
+    let order = read(cluster, &document, payloads, logins)?;
     keep(data_dir, &document).await?;
     Ok(Taken::New(Arc::new(order)))
 }
 
-fn read(cluster: &ClusterName, document: &Document, payloads: Payloads) -> Result<Order, OrderError> {
+fn read(cluster: &ClusterName, document: &Document, payloads: Payloads, logins: Logins) -> Result<Order, OrderError> {
     let desired: Desired = document::decode(document)?;
     let envelope = Generation(document.generation);
     if desired.cluster != *cluster {
@@ -171,7 +177,7 @@ fn read(cluster: &ClusterName, document: &Document, payloads: Payloads) -> Resul
         return Err(OrderError::Stacks(desired.stacks.len()));
     }
     let sha256 = document::digest(&document.json);
-    Ok(Order { desired, payloads, sha256, traceparent: document.traceparent.clone() })
+    Ok(Order { desired, payloads, logins, sha256, traceparent: document.traceparent.clone() })
 }
 
 async fn keep(data_dir: &Path, document: &Document) -> Result<(), OrderError> {
@@ -191,6 +197,7 @@ async fn keep(data_dir: &Path, document: &Document) -> Result<(), OrderError> {
 mod tests {
     use super::*;
     use waggle_model::fleet::BeatPolicy;
+    use waggle_wire::proto::agent::RegistryLogin;
 
     fn offer(generation: u64, nameservers: bool) -> DesiredState {
         let peer =
@@ -248,6 +255,31 @@ mod tests {
         assert!(restarted.payloads.is_empty());
         let completed = take(dir.path(), &"eu-1".parse().unwrap(), Some(&restarted), first).await;
         assert!(matches!(completed, Ok(Taken::Completed(order)) if order.payloads.get(&hash).is_some()));
+    }
+
+    #[tokio::test]
+    async fn another_login_comes_without_a_new_generation_and_stays_off_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let cluster = "eu-1".parse().unwrap();
+        let with = |version: u64| {
+            let auth = Bytes::from_static(br#"{"password":"swordfish"}"#);
+            let login = RegistryLogin { registry: "registry.example".into(), version, auth };
+            DesiredState { logins: vec![login], ..offer(1, false) }
+        };
+        let first = new(dir.path(), None, with(1)).await;
+        assert!(matches!(take(dir.path(), &cluster, Some(&first), with(1)).await, Ok(Taken::Same)));
+        let Ok(Taken::Completed(second)) = take(dir.path(), &cluster, Some(&first), with(2)).await else {
+            panic!("the newer login is not taken");
+        };
+        assert_eq!(second.logins.of("registry.example/a").map(|login| login.version), Some(2));
+        let Ok(Taken::Completed(none)) = take(dir.path(), &cluster, Some(&second), offer(1, false)).await else {
+            panic!("the login is not forgotten");
+        };
+        assert!(none.logins.of("registry.example/a").is_none());
+        for entry in std::fs::read_dir(dir.path()).unwrap() {
+            let content = std::fs::read(entry.unwrap().path()).unwrap();
+            assert!(!String::from_utf8_lossy(&content).contains("swordfish"));
+        }
     }
 
     #[tokio::test]

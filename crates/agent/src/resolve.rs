@@ -1,6 +1,7 @@
-//! Images to digests, asked through the cluster's own Engine: it has the route and the login to the registry.
+//! Images to digests, asked through the cluster's own Engine: it has the route to the registry, and perhaps a login.
 
 use crate::engine::Engine;
+use crate::logins::Logins;
 use futures_util::StreamExt;
 use futures_util::stream;
 use std::sync::Arc;
@@ -19,8 +20,12 @@ pub async fn answer(engine: Arc<dyn Engine>, asked: Resolve) -> Resolved {
     }
     let span = tracing::info_span!("resolve images", count = asked.images.len());
     waggle_daemon::trace::set_parent(&span, &asked.traceparent);
-    let calls = asked.images.into_iter().map(|image| one(engine.clone(), image));
-    let images = stream::iter(calls).buffered(CALLS_MAX).collect().instrument(span).await;
+    let logins = match Logins::checked(asked.logins) {
+        Ok(logins) => logins,
+        Err(error) => return refused(Resolve { logins: Vec::new(), ..asked }, &error.to_string()),
+    };
+    let calls = asked.images.into_iter().map(|image| one(engine.clone(), image, &logins));
+    let images = stream::iter(calls.collect::<Vec<_>>()).buffered(CALLS_MAX).collect().instrument(span).await;
     Resolved { id: asked.id, images }
 }
 
@@ -30,8 +35,8 @@ pub fn refused(asked: Resolve, why: &str) -> Resolved {
     Resolved { id: asked.id, images }
 }
 
-async fn one(engine: Arc<dyn Engine>, image: String) -> ResolvedImage {
-    match engine.resolve(&image).await {
+async fn one(engine: Arc<dyn Engine>, image: String, logins: &Logins) -> ResolvedImage {
+    match engine.resolve(&image, logins.of(&image)).await {
         Ok(resolved) => {
             let platforms = resolved.platforms.into_iter().map(|(os, architecture)| Platform { os, architecture });
             ResolvedImage { image, digest: resolved.digest, platforms: platforms.collect(), error: String::new() }

@@ -8,6 +8,7 @@ use crate::ask::{Asked, Desk};
 use crate::engine::Engine;
 use crate::metrics::Metrics;
 use crate::order::{self, Order, Taken};
+use crate::policy::Policy;
 use crate::resolve;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::PathBuf;
@@ -50,6 +51,8 @@ pub struct Session {
     pub data_dir: PathBuf,
     pub current: Arc<Current>,
     pub engine: Arc<dyn Engine>,
+    /// Told to control, so that it can refuse a deploy at once.
+    pub policy: Arc<Policy>,
     pub orders: watch::Sender<Option<Arc<Order>>>,
     pub observed: watch::Receiver<Option<Arc<Observed>>>,
     pub metrics: Metrics,
@@ -118,6 +121,7 @@ fn hello(session: &Session) -> Hello {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         swarm_id: session.swarm_id.clone(),
         generation: generation.0,
+        policy: serde_json::to_vec(&*session.policy).unwrap_or_default().into(),
     }
 }
 

@@ -32,6 +32,7 @@ fn config(dir: &Path, control: SocketAddr, token: Option<String>) -> Config {
         data_dir: dir.to_owned(),
         docker_socket: PathBuf::new(),
         docker_config: None,
+        allow: Policy::default(),
         status_listen: Some(([127, 0, 0, 1], 0).into()),
         telemetry: Default::default(),
     }

@@ -4,13 +4,14 @@
 //! tasks on other nodes, so that a crash would go unseen, and a stream that breaks needs polling as well. Events only make
 //! the next pass come sooner; what they say is never believed.
 
-use crate::apply::{self, Report};
+use crate::apply::{self, Given, Report};
 use crate::beat::Pulse;
 use crate::engine::Engine;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::observe;
-use crate::order::{Order, Payloads};
+use crate::order::Order;
+use crate::policy::Policy;
 use crate::seen::look;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
@@ -42,6 +43,7 @@ pub const GLANCE_INTERVAL: Duration = Duration::from_millis(300);
 pub struct Work {
     pub cluster: ClusterName,
     pub engine: Arc<dyn Engine>,
+    pub policy: Arc<Policy>,
     pub memory: Memory,
     pub orders: watch::Receiver<Option<Arc<Order>>>,
     pub observed: watch::Sender<Option<Arc<Observed>>>,
@@ -152,7 +154,7 @@ impl Work {
             // Only the first pass belongs to the change that led to it; later ones would make its trace endless.
             waggle_daemon::trace::set_parent(&span, &order.traceparent);
         }
-        let report = self.apply(&order.desired, &order.payloads).instrument(span).await;
+        let report = self.apply(order).instrument(span).await;
         self.metrics.pass(if report.error.is_some() { "error" } else { "ok" });
         if let Some(error) = &report.error {
             tracing::warn!(error, "the pass could not do its work");
@@ -163,9 +165,10 @@ impl Work {
         pause
     }
 
-    async fn apply(&mut self, desired: &waggle_model::desired::Desired, payloads: &Payloads) -> Report {
+    async fn apply(&mut self, order: &Order) -> Report {
         let now = Timestamp(waggle_daemon::time::now());
-        apply::apply(self.engine.as_ref(), desired, payloads, &mut self.memory, now).await
+        let given = Given { payloads: &order.payloads, logins: &order.logins, policy: &self.policy };
+        apply::apply(self.engine.as_ref(), &order.desired, given, &mut self.memory, now).await
     }
 
     /// Without an order there is nothing to do but to tell how the swarm is.

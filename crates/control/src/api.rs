@@ -12,6 +12,7 @@ mod guard;
 mod listener;
 mod logs;
 mod openapi;
+mod registries;
 mod releases;
 mod rollouts;
 mod services;
@@ -147,6 +148,9 @@ fn routes() -> Routes {
         .add("delete", "/v1/nameservers/{name}", clusters::forget_nameserver)
         .add("get", "/v1/federation", federation::get)
         .add("put", "/v1/federation", federation::put.layer(large(FEDERATION_BYTES_MAX)))
+        .add("get", "/v1/registries", registries::all)
+        .add("put", "/v1/registries/{registry}", registries::put)
+        .add("delete", "/v1/registries/{registry}", registries::remove)
         .add("post", "/v1/stacks/{stack}/deploy", stacks::deploy.layer(large(DEPLOY_BYTES_MAX)))
         .add("get", "/v1/stacks", stacks::all)
         .add("get", "/v1/stacks/{stack}/services", stacks::services)

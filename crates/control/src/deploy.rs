@@ -38,7 +38,7 @@ pub async fn deploy(
     request: DeployRequest,
     now: Timestamp,
 ) -> Result<Deployed, ApiError> {
-    let checked = check::check(&**store, &stack, request).await?;
+    let checked = check::check(&**store, &sessions.seen(), &stack, request).await?;
     let resolved = sessions.agents.resolve(checked.objects.images(), &caller.traceparent).await;
     let (body, warnings) = pin(stack, &checked, resolved.map_err(not_resolved)?)?;
     let images = body.images.clone();

@@ -14,9 +14,11 @@ pub mod ca;
 pub mod config;
 pub mod deploy;
 pub mod identity;
+pub mod logins;
 mod metrics;
 pub mod reconcile;
 pub mod records;
+pub mod secret;
 pub mod serve;
 pub mod sessions;
 pub mod store;
@@ -25,4 +27,4 @@ pub mod vault;
 mod views;
 
 pub use config::Config;
-pub use serve::{BuildError, Control, build};
+pub use serve::{BuildError, Control, build, rotate_key};

@@ -10,9 +10,12 @@ use crate::sessions::{Sessions, agents, nameservers};
 use crate::store::redb::Redb;
 use crate::store::{Store, StoreError};
 use crate::tokens::{self, TokenError};
+use crate::vault::rotate::{Rotated, rotate};
 use crate::vault::{Vault, VaultError};
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -29,6 +32,9 @@ use waggle_wire::proto::identity::identity_server::IdentityServer;
 use waggle_wire::proto::route::routes_server::RoutesServer;
 use waggle_wire::tls::{self, Clients, TlsError};
 
+const STORE_FILE: &str = "store";
+/// Beside the store, not in it.
+const KEY_FILE: &str = "store.key";
 /// How often control looks whether its own certificate is due.
 const RENEW_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -66,16 +72,16 @@ pub struct Control {
 pub async fn build(config: Config) -> Result<Control, BuildError> {
     let now = Timestamp(waggle_daemon::time::now());
     create_private_dir(&config.data_dir)?;
+    warn_if_open(&config.data_dir);
     let api = bind("API", "api_listen", config.api_listen).await?;
     let grpc = bind("agents and nameservers", "grpc_listen", config.grpc_listen).await?;
     let status = match config.status_listen {
         Some(address) => Some(bind("status", "status_listen", address).await?),
         None => None,
     };
-    let path = config.data_dir.join("store");
-    let store = Redb::open(&path).map_err(|source| BuildError::Store { path: path.display().to_string(), source })?;
+    let store = open_store(&config.data_dir)?;
     let ca = Authority::open(&config.data_dir, now)?;
-    let vault = Vault::open(&config.data_dir.join("store.key"))?;
+    let vault = Vault::open(&store, &config.data_dir.join(KEY_FILE)).await?;
     tokens::ensure_admin(&store, &ca, &config.data_dir, now).await?;
     let current = Current::new(ca.own(now)?);
     let local = grpc.local_addr().map_or(config.grpc_listen, |address| address);
@@ -90,6 +96,25 @@ pub async fn build(config: Config) -> Result<Control, BuildError> {
         current,
         advertise,
     })
+}
+
+/// Replaces the key that secrets and logins are sealed with. Control must be stopped.
+pub async fn rotate_key(config: &Config) -> Result<Rotated, BuildError> {
+    let store = open_store(&config.data_dir)?;
+    Ok(rotate(&store, &config.data_dir.join(KEY_FILE)).await?)
+}
+
+fn open_store(data_dir: &Path) -> Result<Redb, BuildError> {
+    let path = data_dir.join(STORE_FILE);
+    Redb::open(&path).map_err(|source| BuildError::Store { path: path.display().to_string(), source })
+}
+
+/// The names of what lies there are nobody's business either.
+fn warn_if_open(data_dir: &Path) {
+    let mode = std::fs::metadata(data_dir).map_or(0, |found| found.permissions().mode());
+    if mode & 0o077 != 0 {
+        tracing::warn!(path = %data_dir.display(), "others may look into the data directory; make it mode 0700");
+    }
 }
 
 async fn bind(what: &'static str, setting: &'static str, address: SocketAddr) -> Result<TcpListener, BuildError> {

@@ -1,6 +1,7 @@
 //! Image references: `[domain/]path[:tag][@digest]` with Docker's defaults (distribution/reference): domain `docker.io`,
 //! path `library/` in front of a single word, tag `latest`.
 
+use crate::registry;
 use std::fmt;
 use std::str::FromStr;
 
@@ -33,8 +34,8 @@ impl Image {
     /// The short form that people write and the Engine stores: `nginx:latest`, `nginx:latest@sha256:…`.
     pub fn familiar(&self) -> String {
         let name = match (self.domain.as_str(), self.path.strip_prefix("library/")) {
-            ("docker.io", Some(word)) if !word.contains('/') => word.to_owned(),
-            ("docker.io", _) => self.path.clone(),
+            (registry::DEFAULT, Some(word)) if !word.contains('/') => word.to_owned(),
+            (registry::DEFAULT, _) => self.path.clone(),
             (domain, _) => format!("{domain}/{}", self.path),
         };
         name + &self.suffix()
@@ -103,14 +104,14 @@ fn split_domain(name: &str) -> (String, String) {
     };
     let (domain, path) = match name.split_once('/') {
         Some((first, rest)) if is_domain(first) => (first, rest),
-        _ => ("docker.io", name),
+        _ => (registry::DEFAULT, name),
     };
-    let domain = if domain == "index.docker.io" { "docker.io" } else { domain };
-    let official = domain == "docker.io" && !path.contains('/');
+    let domain = registry::canonical(domain);
+    let official = domain == registry::DEFAULT && !path.contains('/');
     (domain.to_owned(), if official { format!("library/{path}") } else { path.to_owned() })
 }
 
-fn check_domain(domain: &str) -> Result<(), &'static str> {
+pub(crate) fn check_domain(domain: &str) -> Result<(), &'static str> {
     let (host, port) = match domain.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (domain, None),

@@ -23,8 +23,10 @@ mod interpolate;
 mod load;
 mod merge;
 pub mod objects;
+pub mod policy;
 mod problem;
 mod read;
+pub mod registry;
 pub mod release;
 mod rotate;
 mod scalar;
@@ -59,6 +61,8 @@ pub mod labels {
     pub const RELEASE: &str = "io.waggle.release";
     /// `"true"` on services, networks, secrets and configs that are ours to change and remove.
     pub const MANAGED: &str = "io.waggle.managed";
+    /// On services: version of the registry login that was last written with the service.
+    pub const LOGIN: &str = "io.waggle.login";
     /// On secrets and configs: SHA-256 (hex) of their bytes, which the Engine does not give back.
     pub const SHA256: &str = "io.waggle.sha256";
     /// On secrets and configs: the name that docker would give, which is another than their own once they were rotated.

@@ -11,6 +11,7 @@ pub mod image;
 pub mod login;
 pub mod nameserver;
 pub mod node;
+pub mod registry;
 pub mod release;
 pub mod role;
 pub mod rollout;
@@ -88,6 +89,7 @@ pub enum Command {
     Swarm(swarm::Args),
     Cluster(cluster::Args),
     Nameserver(nameserver::Args),
+    Registry(registry::Args),
     Apply(apply::Args),
     Why(why::Args),
     Completion(completion::Args),
@@ -117,11 +119,15 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Image(args) => talk("image", image::run(args, global)),
         Command::Swarm(args) => talk("swarm", swarm::run(args, global)),
         Command::Cluster(args) => talk("cluster", cluster::run(args, global)),
+        Command::Registry(args) => talk("registry", registry::run(args, global)),
         Command::Apply(args) => talk("apply", apply::run(args, global)),
         Command::Why(args) => talk("why", why::run(args, global)),
         Command::Completion(args) => completion::run(args),
         Command::Up(args) => up::run(args),
-        Command::Control(args) => control::serve(args),
+        Command::Control(args) => match args.split() {
+            (Some(action), _) => control::run(action, global),
+            (None, role) => control::serve(role),
+        },
         Command::Agent(args) => agent::serve(args),
     }
 }

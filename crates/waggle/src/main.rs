@@ -16,6 +16,7 @@
 mod client;
 mod command;
 mod context;
+mod docker_config;
 mod duration;
 mod exit;
 mod federation_file;

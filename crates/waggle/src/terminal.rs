@@ -55,6 +55,11 @@ pub fn confirm(question: &str, flag: &str) -> Result<bool, Failure> {
     Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }
 
+/// Reads a line; `None` without a terminal.
+pub fn ask_shown(prompt: &str) -> Result<Option<String>, Failure> {
+    if io::stdin().is_terminal() { ask(prompt).map(Some) } else { Ok(None) }
+}
+
 /// Reads a line without showing what is typed; `None` without a terminal.
 pub fn ask_hidden(prompt: &str) -> Result<Option<String>, Failure> {
     let stdin = io::stdin();

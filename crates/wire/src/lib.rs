@@ -23,7 +23,23 @@ pub mod proto {
         tonic::include_proto!("waggle.identity.v1");
     }
     pub mod agent {
+        use std::fmt;
+
         tonic::include_proto!("waggle.agent.v1");
+
+        impl fmt::Debug for DesiredState {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let generation = self.document.as_ref().map(|document| document.generation);
+                let (payloads, logins) = (self.payloads.len(), &self.logins);
+                write!(f, "DesiredState(generation {generation:?}, {payloads} payloads, logins {logins:?})")
+            }
+        }
+
+        impl fmt::Debug for RegistryLogin {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "RegistryLogin({:?}, version {}, …)", self.registry, self.version)
+            }
+        }
     }
     pub mod route {
         tonic::include_proto!("waggle.route.v1");

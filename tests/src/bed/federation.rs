@@ -148,12 +148,13 @@ impl Federation {
         let config = host.dir().join("agent.toml");
         let text = format!(
             "cluster = \"{}\"\ncontrol = [\"{}:{GRPC_PORT}\"]\ntoken_file = \"{token}\"\ndata_dir = \"{}\"\n\
-             docker_socket = \"{}\"\nstatus_listen = \"{}:9100\"\n",
+             docker_socket = \"{}\"\nstatus_listen = \"{}:9100\"\n[allow]\nregistries = [\"{}\", \"127.0.0.1:1\"]\n",
             host.name,
             self.hosts.control.address,
             host.dir().join("agent").display(),
             self.engines[at].socket().display(),
             host.address,
+            Registry::name(&self.hosts.hub),
         );
         fs::write(&config, text)?;
         self.start_role(host, "agent", &config)

@@ -1,10 +1,10 @@
 //! What each stack needs now, from one look: pure but for what it notes in memory.
 
+use super::Given;
 use crate::drift::Drifts;
 use crate::engine::Kind;
 use crate::judge;
 use crate::memory::{Attempt, Memory, went_wrong};
-use crate::order::Payloads;
 use crate::seen::Seen;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use waggle_stack::Objects;
 use waggle_stack::compare::{self, Change};
 use waggle_stack::diff::{self, Action, Conflict, Current, Plan, Wanted, diff, removal};
 use waggle_stack::objects::service::ServiceSpec;
+use waggle_stack::policy;
 
 /// Between two tries to remove what is still in use.
 pub(super) const TIDY_PAUSE: Duration = Duration::from_secs(10);
@@ -53,7 +54,7 @@ impl Step {
 /// Steps of all desired stacks, and of those that are ours and no longer desired.
 pub(super) fn decide(
     desired: &Desired,
-    payloads: &Payloads,
+    given: &Given<'_>,
     memory: &mut Memory,
     seen: &Seen,
     now: Timestamp,
@@ -61,7 +62,7 @@ pub(super) fn decide(
     let current = seen.current();
     let mut steps = BTreeMap::new();
     for (name, stack) in &desired.stacks {
-        let step = Deciding { name, stack, payloads, seen, current: &current, now }.step(memory);
+        let step = Deciding { name, stack, given, seen, current: &current, now }.step(memory);
         steps.insert(name.clone(), step);
     }
     memory.leave_others(|name| desired.stacks.contains_key(name));
@@ -80,7 +81,7 @@ pub(super) fn decide(
 struct Deciding<'a> {
     name: &'a StackName,
     stack: &'a DesiredStack,
-    payloads: &'a Payloads,
+    given: &'a Given<'a>,
     seen: &'a Seen,
     current: &'a Current,
     now: Timestamp,
@@ -119,7 +120,7 @@ impl Deciding<'_> {
                 if attempt.converged {
                     attempt.rewrite(&objects, self.seen);
                 }
-                self.ready_to_write(attempt, plan.actions)
+                self.ready_to_write(attempt, &objects, plan.actions)
             }
         }
     }
@@ -169,7 +170,7 @@ impl Deciding<'_> {
     /// It had converged, and now there is something to write.
     fn drifted(&self, attempt: &mut Attempt, drifts: &mut Drifts, objects: &Objects, actions: Vec<Action>) -> Step {
         if drifts.is_healing(self.name, self.now) {
-            return self.ready_to_write(attempt, actions);
+            return self.ready_to_write(attempt, objects, actions);
         }
         let found: Vec<String> = actions.iter().flat_map(|action| self.changed(objects, action)).collect();
         if self.stack.upkeep.drift == Drift::Observe {
@@ -187,7 +188,7 @@ impl Deciding<'_> {
         drifts.note(self.name, healed, self.now);
         drifts.healed(self.name, self.now);
         attempt.rewrite(objects, self.seen);
-        self.ready_to_write(attempt, actions)
+        self.ready_to_write(attempt, objects, actions)
     }
 
     /// What somebody did, as seen by what undoes it.
@@ -222,15 +223,23 @@ impl Deciding<'_> {
         }
     }
 
-    fn ready_to_write(&self, attempt: &mut Attempt, actions: Vec<Action>) -> Step {
+    fn ready_to_write(&self, attempt: &mut Attempt, objects: &Objects, actions: Vec<Action>) -> Step {
         attempt.good_since = None;
+        // Only what would be written is judged: a policy that became stricter takes no running stack out of service.
+        let refusals = policy::check(self.given.policy, objects);
+        if !refusals.is_empty() {
+            return Step::failed(
+                Some(attempt),
+                refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+            );
+        }
         let missing = actions.iter().filter_map(|action| match action {
             Action::CreateSecret { name, sha256, .. } => Some((Kind::Secret, name, sha256)),
             Action::LabelSecret { name, verify: Some(sha256), .. } => Some((Kind::Secret, name, sha256)),
             Action::CreateConfig { name, sha256, .. } => Some((Kind::Config, name, sha256)),
             _ => None,
         });
-        let missing = missing.filter(|(_, _, sha256)| self.payloads.get(sha256).is_none());
+        let missing = missing.filter(|(_, _, sha256)| self.given.payloads.get(sha256).is_none());
         let missing: Vec<String> = missing.map(|(kind, name, _)| format!("{kind:?} {name}").to_lowercase()).collect();
         if !missing.is_empty() {
             let why = format!("waiting for control to send the content of {}", missing.join(", "));

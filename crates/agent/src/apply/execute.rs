@@ -1,14 +1,16 @@
 //! Carries out the actions of one stack, in their order; neighbours of one kind at the same time.
 
+use super::Given;
 use crate::advice::advice;
 use crate::engine::{Engine, EngineError, Kind};
-use crate::order::Payloads;
+use crate::logins::Login;
 use crate::seen::Seen;
 use futures_util::{FutureExt, StreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use waggle_model::StackName;
 use waggle_stack::diff::{Action, Conflict};
+use waggle_stack::labels;
 use waggle_stack::objects::service::ServiceSpec;
 
 /// Writes under way at once.
@@ -57,7 +59,7 @@ impl fmt::Display for Failure {
 
 /// Runs `actions` until the first failure; those of its neighbours that are under way are ended first. A secret, config
 /// or network that cannot be removed hinders nothing.
-pub(super) async fn run(engine: &dyn Engine, payloads: &Payloads, ids: &mut Ids, actions: Vec<Action>) -> Done {
+pub(super) async fn run(engine: &dyn Engine, given: &Given<'_>, ids: &mut Ids, actions: Vec<Action>) -> Done {
     let mut done = Done { writes: 0, outcome: Ok(()) };
     let mut rest = actions.as_slice();
     while let Some(first) = rest.first() {
@@ -66,7 +68,7 @@ pub(super) async fn run(engine: &dyn Engine, payloads: &Payloads, ids: &mut Ids,
         rest = later;
         done.writes += batch.len();
         let known = &*ids;
-        let calls: Vec<_> = batch.iter().map(|action| one(engine, payloads, known, action).boxed()).collect();
+        let calls: Vec<_> = batch.iter().map(|action| one(engine, given, known, action).boxed()).collect();
         let answers: Vec<_> = stream::iter(calls).buffered(WRITES_MAX).collect().await;
         for answer in answers {
             match answer {
@@ -103,31 +105,35 @@ fn rank(action: &Action) -> u8 {
 
 type Created = Option<((Kind, String), String)>;
 
-async fn one(engine: &dyn Engine, payloads: &Payloads, ids: &Ids, action: &Action) -> Result<Created, Failure> {
+async fn one(engine: &dyn Engine, given: &Given<'_>, ids: &Ids, action: &Action) -> Result<Created, Failure> {
     let (what, name) = named(action);
     let what = format!("{what} {name}");
     tracing::info!(action = what, "writing");
     let answer = match action {
         Action::CreateNetwork { spec } => engine.create_network(spec).await.map(|_| None),
         Action::CreateSecret { name, sha256, spec } => {
-            let data = payloads.get(sha256).cloned().unwrap_or_default();
+            let data = given.payloads.get(sha256).cloned().unwrap_or_default();
             engine.create_stored(Kind::Secret, spec, &data).await.map(|id| Some(((Kind::Secret, name.clone()), id)))
         }
         Action::CreateConfig { name, sha256, spec } => {
-            let data = payloads.get(sha256).cloned().unwrap_or_default();
+            let data = given.payloads.get(sha256).cloned().unwrap_or_default();
             engine.create_stored(Kind::Config, spec, &data).await.map(|id| Some(((Kind::Config, name.clone()), id)))
         }
         Action::LabelSecret { id, version, name, verify, spec } => {
-            let data = verify.as_ref().map(|sha256| payloads.get(sha256).cloned().unwrap_or_default());
+            let data = verify.as_ref().map(|sha256| given.payloads.get(sha256).cloned().unwrap_or_default());
             let answer = engine.update_stored(Kind::Secret, id, *version, spec, data.as_ref()).await;
             answer.map(|()| None).map_err(|error| other_content(name, error))
         }
         Action::LabelConfig { id, version, spec, .. } => {
             engine.update_stored(Kind::Config, id, *version, spec, None).await.map(|()| None)
         }
-        Action::CreateService { spec, .. } => engine.create_service(&ids.fill(spec)).await.map(|_| None),
+        Action::CreateService { spec, .. } => {
+            let (spec, login) = prepared(ids, given, spec);
+            engine.create_service(&spec, login).await.map(|_| None)
+        }
         Action::UpdateService { id, version, spec, .. } => {
-            engine.update_service(id, *version, &ids.fill(spec)).await.map(|()| None)
+            let (spec, login) = prepared(ids, given, spec);
+            engine.update_service(id, *version, &spec, login).await.map(|()| None)
         }
         Action::RemoveService { id, .. } => gone(engine.remove_service(id).await),
         Action::RemoveSecret { id, .. } => gone(engine.remove_stored(Kind::Secret, id).await),
@@ -146,6 +152,16 @@ fn other_content(name: &str, error: EngineError) -> EngineError {
         }
         other => other,
     }
+}
+
+/// The spec as it is written, and the login that goes with it.
+fn prepared<'a>(ids: &Ids, given: &Given<'a>, spec: &ServiceSpec) -> (ServiceSpec, Option<&'a Login>) {
+    let mut spec = ids.fill(spec);
+    let login = given.logins.of(&spec.task_template.container_spec.image);
+    if let Some(login) = login {
+        spec.labels.insert(labels::LOGIN.into(), login.version.to_string());
+    }
+    (spec, login)
 }
 
 /// What is not there any more need not be removed.

@@ -17,6 +17,7 @@ use waggle_stack::objects::service::{
 };
 use waggle_stack::objects::{Network, NetworkSpec, Payload, PayloadSpec};
 use waggle_wire::document::{digest, hex};
+use waggle_wire::proto::agent::RegistryLogin;
 
 mod failures;
 mod upkeep;
@@ -29,6 +30,8 @@ struct Bed {
     memory: Memory,
     desired: Desired,
     payloads: Payloads,
+    logins: Logins,
+    policy: Policy,
     now: Timestamp,
     writes: usize,
 }
@@ -88,7 +91,16 @@ impl Bed {
             beat: BeatPolicy::default(),
         };
         let payloads = Payloads::checked([(hex(&digest(SECRET)), Bytes::from_static(SECRET))]).unwrap();
-        Bed { fake: Fake::new("swarm1", 3, 7, now), memory: Memory::default(), desired, payloads, now, writes: 0 }
+        Bed {
+            fake: Fake::new("swarm1", 3, 7, now),
+            memory: Memory::default(),
+            desired,
+            payloads,
+            logins: Logins::default(),
+            policy: Policy::default(),
+            now,
+            writes: 0,
+        }
     }
 
     /// A new desired state: `release` of the shop, whose objects are `objects`.
@@ -110,7 +122,10 @@ impl Bed {
     async fn pass(&mut self) -> Report {
         self.now = self.now.after(STEP);
         self.fake.advance(self.now);
-        let report = apply(&self.fake, &self.desired, &self.payloads, &mut self.memory, self.now).await;
+        let report = {
+            let given = Given { payloads: &self.payloads, logins: &self.logins, policy: &self.policy };
+            apply(&self.fake, &self.desired, given, &mut self.memory, self.now).await
+        };
         self.writes += report.writes;
         report
     }
@@ -271,7 +286,7 @@ async fn what_is_not_ours_stays() {
     foreign.labels = [(labels::NAMESPACE.into(), "blog".into())].into();
     foreign.task_template.networks.clear();
     foreign.task_template.container_spec.secrets.clear();
-    bed.fake.create_service(&foreign).await.unwrap();
+    bed.fake.create_service(&foreign, None).await.unwrap();
     for _ in 0..5 {
         assert_eq!(bed.pass().await.writes, 0);
     }
@@ -429,4 +444,86 @@ async fn jobs_run_once() {
     bed.want(1, 2, &objects(spec));
     bed.converge().await;
     assert_eq!(bed.fake.services().await.unwrap()[0].job_iteration, Some(0), "an unchanged job is not run again");
+}
+
+fn logins(version: u64) -> Logins {
+    let auth = Bytes::from_static(br#"{"username":"ann","password":"p"}"#);
+    Logins::checked([RegistryLogin { registry: "docker.io".into(), version, auth }]).unwrap()
+}
+
+#[tokio::test]
+async fn a_newer_login_is_handed_on_once_and_restarts_nothing() {
+    let mut bed = Bed::new();
+    bed.want(1, 1, &objects(service("shop:1", 2)));
+    bed.converge().await;
+    assert_eq!(bed.fake.login_of("shop_web"), None);
+    let tasks = bed.fake.tasks().await.unwrap();
+    for version in [3, 8] {
+        let writes = bed.fake.writes();
+        bed.logins = logins(version);
+        let report = bed.pass().await;
+        assert_eq!((report.writes, bed.fake.login_of("shop_web")), (1, Some(version)));
+        assert_eq!(report.observed.stacks[&"shop".parse().unwrap()].phase, Phase::Converged);
+        for _ in 0..10 {
+            bed.pass().await;
+        }
+        assert_eq!(bed.fake.writes(), writes + 1, "once");
+    }
+    // An older one, as after control was set up anew, and none at all, change nothing.
+    let writes = bed.fake.writes();
+    for logins in [logins(5), Logins::default()] {
+        bed.logins = logins;
+        bed.pass().await;
+    }
+    assert_eq!(bed.fake.writes(), writes);
+    assert_eq!(bed.fake.tasks().await.unwrap(), tasks, "no task was touched");
+}
+
+#[tokio::test]
+async fn what_is_written_takes_the_login_along() {
+    let mut bed = Bed::new();
+    bed.logins = logins(3);
+    bed.want(1, 1, &objects(service("shop:1", 2)));
+    bed.converge().await;
+    assert_eq!((bed.fake.login_of("shop_web"), bed.fake.writes()), (Some(3), 3), "network, secret, service");
+    bed.logins = logins(4);
+    bed.want(2, 1, &objects(service("shop:2", 2)));
+    bed.converge().await;
+    assert_eq!((bed.fake.login_of("shop_web"), bed.fake.writes()), (Some(4), 4), "with the update, not after it");
+}
+
+#[tokio::test]
+async fn a_job_is_never_run_again_for_a_login() {
+    let mut bed = Bed::new();
+    let mut spec = service("shop:1", 1);
+    spec.mode = Mode { replicated_job: Some(Default::default()), ..Mode::default() };
+    spec.update_config = None;
+    spec.endpoint_spec = None;
+    bed.want(1, 1, &objects(spec));
+    bed.converge().await;
+    bed.logins = logins(3);
+    for _ in 0..5 {
+        bed.pass().await;
+    }
+    assert_eq!(bed.fake.services().await.unwrap()[0].job_iteration, Some(0));
+}
+
+#[tokio::test]
+async fn what_the_cluster_does_not_allow_fails_before_the_first_write() {
+    let mut bed = Bed::new();
+    let mut spec = service("shop:1", 1);
+    spec.task_template.container_spec.capability_add = vec!["CAP_SYS_ADMIN".into()];
+    bed.want(1, 1, &objects(spec.clone()));
+    let why = bed.fail().await;
+    assert!(why.contains("service web: cap_add: CAP_SYS_ADMIN") && why.contains("[\"CAP_SYS_ADMIN\"]"), "{why}");
+    assert_eq!(bed.fake.writes(), 0);
+    bed.policy.capabilities = vec!["SYS_ADMIN".into()];
+    bed.want(1, 2, &objects(spec));
+    bed.converge().await;
+    // What runs goes on when the policy becomes stricter; only a change is refused.
+    bed.policy = Policy::default();
+    for _ in 0..5 {
+        bed.pass().await;
+    }
+    bed.converge().await;
 }

@@ -29,13 +29,14 @@ fn replicated(replicas: u64) -> Mode {
 /// `shop` is a stack of the federation, `alone` is nobody's.
 async fn bed() -> Bed {
     let fake = Arc::new(Fake::new("s", 2, 1, Timestamp(0)));
-    fake.create_service(&spec(Some("shop"), "shop_web", replicated(2))).await.unwrap();
+    fake.create_service(&spec(Some("shop"), "shop_web", replicated(2)), None).await.unwrap();
     let global = Mode { global: Some(Empty {}), ..Mode::default() };
-    fake.create_service(&spec(Some("shop"), "shop_log", global)).await.unwrap();
-    fake.create_service(&spec(None, "alone", replicated(1))).await.unwrap();
+    fake.create_service(&spec(Some("shop"), "shop_log", global), None).await.unwrap();
+    fake.create_service(&spec(None, "alone", replicated(1)), None).await.unwrap();
     fake.advance(Timestamp(60_000));
     let desired = Desired { stacks: [("shop".parse().unwrap(), desired_stack())].into(), ..desired() };
-    let order = Order { desired, payloads: Default::default(), sha256: [0; 32], traceparent: String::new() };
+    let logins = Default::default();
+    let order = Order { desired, payloads: Default::default(), logins, sha256: [0; 32], traceparent: String::new() };
     let (keep, orders) = watch::channel(Some(Arc::new(order)));
     let desk = Desk::new(Asked { engine: fake.clone(), orders });
     Bed { fake, desk, next: 0, _orders: keep }

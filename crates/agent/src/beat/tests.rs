@@ -14,7 +14,13 @@ fn order(nameservers: &[(&str, &Nameserver)], interval: Duration) -> Option<Arc<
         nameservers: nameservers.iter().map(peer).collect(),
         beat: BeatPolicy { interval },
     };
-    Some(Arc::new(Order { desired, payloads: Payloads::default(), sha256: [0; 32], traceparent: String::new() }))
+    Some(Arc::new(Order {
+        desired,
+        payloads: Payloads::default(),
+        logins: Default::default(),
+        sha256: [0; 32],
+        traceparent: String::new(),
+    }))
 }
 
 struct Bed {

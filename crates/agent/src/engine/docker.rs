@@ -1,14 +1,14 @@
 //! The Docker Engine of one manager. The only file that names bollard.
 //!
-//! bollard answers what is told apart by type alone (version, node list, registry lookups) and removes things; lists and
-//! writes of services, tasks, secrets, configs and networks are our own requests, see [`super::http`]. Three faults of
-//! bollard 0.21 are mended in one place, [`mend`]: it never sends the API version it was given, encodes
-//! `X-Registry-Auth` as plain base64 where the Engine reads base64url, and sends the content type twice.
+//! bollard answers what is told apart by type alone (version, node list) and removes things; lists and writes of
+//! services, tasks, secrets, configs and networks are our own requests, see [`super::http`], and so is everything with a
+//! login: bollard encodes `X-Registry-Auth` as plain base64 where the Engine reads base64url. Two more faults of bollard
+//! 0.21 are mended in one place, [`mend`]: it never sends the API version it was given, and sends the content type twice.
 
 use super::http::{self, READ_TIMEOUT, Socket};
-pub use super::registry::{InvalidLogins, Logins};
 use super::{Engine, EngineError, Info, Kind, Network, Node, Resolved, Service, Stored, Task};
 use super::{JoinTokens, LogOf, LogOptions, LogStream, Pruned, Whose};
+use crate::logins::{Login, Logins};
 use crate::metrics::Metrics;
 use ::http::header::CONTENT_TYPE;
 use ::http::{HeaderValue, Uri};
@@ -30,6 +30,7 @@ use std::time::Duration;
 use tracing::Instrument;
 use waggle_model::StackName;
 use waggle_model::ask::ObjectKind;
+use waggle_stack::labels;
 use waggle_stack::objects::service::ServiceSpec;
 use waggle_stack::objects::{NetworkSpec, PayloadSpec};
 
@@ -47,14 +48,6 @@ pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(30);
 const STACK_TASKS: &str = r#"{"label":["com.docker.stack.namespace"]}"#;
 const CURRENT_TASKS: &str = r#"{"label":["com.docker.stack.namespace"],"_up-to-date":["true"]}"#;
 
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    #[error(transparent)]
-    Logins(#[from] InvalidLogins),
-}
-
 /// Events that may change what we see. Health checks run as `exec` in containers, of which nobody wants to hear.
 const CHANGES: &str = r#"{"type":["service","node","network","secret","config","container"],"event":["create","update","remove","destroy","start","die","health_status"]}"#;
 
@@ -69,13 +62,8 @@ pub struct Docker {
 }
 
 impl Docker {
-    /// As [`connect`](Docker::connect), with the logins of a `config.json`.
-    pub async fn open(path: &Path, logins: Option<&Path>, metrics: Metrics) -> Result<Docker, OpenError> {
-        let logins = logins.map(Logins::read).transpose()?.unwrap_or_default();
-        Ok(Docker::connect(path, logins, metrics).await?)
-    }
-
-    /// Asks the Engine for its version and settles on the one to speak.
+    /// Asks the Engine for its version and settles on the one to speak. `logins` are for registries of which a call brings
+    /// none.
     pub async fn connect(path: &Path, logins: Logins, metrics: Metrics) -> Result<Docker, EngineError> {
         let said: Value = Socket { path: path.to_owned(), version: None }.get("/version").await?;
         let version = negotiate(said["ApiVersion"].as_str().unwrap_or_default())?;
@@ -126,6 +114,10 @@ impl Docker {
         }
     }
 
+    fn auth(&self, image: &str, login: Option<&Login>) -> Option<String> {
+        login.or_else(|| self.logins.of(image)).map(Login::header)
+    }
+
     async fn create(&self, path: &str, body: &Value, auth: Option<&str>) -> Result<String, EngineError> {
         let answer: Value = self.socket.post(path, body, auth).await?;
         let id = answer["ID"].as_str().or_else(|| answer["Id"].as_str());
@@ -157,13 +149,6 @@ fn mend(mut request: bollard::BollardRequest, prefix: &str) -> bollard::BollardR
     }
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(auth) = headers.get("X-Registry-Auth").and_then(|value| value.to_str().ok()) {
-        let url_safe = auth.replace('+', "-").replace('/', "_");
-        if let Ok(mut value) = HeaderValue::from_str(&url_safe) {
-            value.set_sensitive(true);
-            headers.insert("X-Registry-Auth", value);
-        }
-    }
     request
 }
 
@@ -337,17 +322,40 @@ impl Engine for Docker {
         }
     }
 
-    async fn create_service(&self, spec: &ServiceSpec) -> Result<String, EngineError> {
-        let auth = self.logins.header(&spec.task_template.container_spec.image);
+    async fn create_service(&self, spec: &ServiceSpec, login: Option<&Login>) -> Result<String, EngineError> {
+        let auth = self.auth(&spec.task_template.container_spec.image, login);
         let body = body_of(spec)?;
         self.write("create_service", self.create("/services/create", &body, auth.as_deref())).await
     }
 
-    async fn update_service(&self, id: &str, version: u64, spec: &ServiceSpec) -> Result<(), EngineError> {
-        let auth = self.logins.header(&spec.task_template.container_spec.image);
+    async fn update_service(
+        &self,
+        id: &str,
+        version: u64,
+        spec: &ServiceSpec,
+        login: Option<&Login>,
+    ) -> Result<(), EngineError> {
+        let auth = self.auth(&spec.task_template.container_spec.image, login);
         let body = body_of(spec)?;
         let path = format!("/services/{id}/update?version={version}");
         self.write("update_service", self.socket.post::<Value>(&path, &body, auth.as_deref())).await.map(drop)
+    }
+
+    /// The spec goes back as the Engine gave it: through our own types it could lose a field, and tasks would restart.
+    async fn renew_login(&self, id: &str, login: &Login) -> Result<(), EngineError> {
+        let mut service: Value = self.call("service", self.socket.get(&format!("/services/{id}"))).await?;
+        let version = service["Version"]["Index"].as_u64();
+        let version = version.ok_or_else(|| EngineError::Answer(format!("service {id} has no version")))?;
+        let mut spec = service["Spec"].take();
+        if spec["Labels"].is_null() {
+            spec["Labels"] = json!({});
+        }
+        let labels = spec["Labels"].as_object_mut();
+        let labels = labels.ok_or_else(|| EngineError::Answer(format!("service {id} has no labels")))?;
+        labels.insert(labels::LOGIN.into(), json!(login.version.to_string()));
+        let path = format!("/services/{id}/update?version={version}");
+        let auth = login.header();
+        self.write("renew_login", self.socket.post::<Value>(&path, &spec, Some(&auth))).await.map(drop)
     }
 
     async fn remove_service(&self, id: &str) -> Result<(), EngineError> {
@@ -422,21 +430,15 @@ impl Engine for Docker {
         }
     }
 
-    async fn resolve(&self, image: &str) -> Result<Resolved, EngineError> {
-        let credentials = self.logins.login(image).map(|login| bollard::auth::DockerCredentials {
-            username: Some(login.username),
-            password: Some(login.password),
-            identitytoken: Some(login.identity_token).filter(|token| !token.is_empty()),
-            serveraddress: Some(login.registry),
-            ..Default::default()
-        });
-        let call = self.bollard(self.bollard.inspect_registry_image(image, credentials), RESOLVE_TIMEOUT);
-        let answer = self.call("resolve", call).await?;
-        let platforms =
-            answer.platforms.into_iter().map(|p| (p.os.unwrap_or_default(), p.architecture.unwrap_or_default()));
-        let digest = answer.descriptor.digest.filter(|digest| !digest.is_empty());
-        let digest = digest.ok_or_else(|| EngineError::Answer(format!("the registry gives no digest of {image}")))?;
-        Ok(Resolved { digest, platforms: platforms.collect() })
+    async fn resolve(&self, image: &str, login: Option<&Login>) -> Result<Resolved, EngineError> {
+        let (path, auth) = (format!("/distribution/{image}/json"), self.auth(image, login));
+        let call = self.socket.get_within(&path, auth.as_deref(), RESOLVE_TIMEOUT);
+        let answer: read::Distribution = self.call("resolve", call).await?;
+        if answer.descriptor.digest.is_empty() {
+            return Err(EngineError::Answer(format!("the registry gives no digest of {image}")));
+        }
+        let platforms = answer.platforms.into_iter().map(|platform| (platform.os, platform.architecture));
+        Ok(Resolved { digest: answer.descriptor.digest, platforms: platforms.collect() })
     }
 }
 

@@ -8,6 +8,7 @@
 
 use super::{Engine, EngineError, Info, Kind, Network, Node, Resolved, Service, Stored, Task};
 use super::{JoinTokens, LogOf, LogOptions, LogStream, Pruned, Whose};
+use crate::logins::Login;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -115,6 +116,18 @@ impl Fake {
     /// What `resolve` answers for `image`.
     pub fn publish(&self, image: &str, resolved: Resolved) {
         self.state().registry.insert(image.to_owned(), resolved);
+    }
+
+    /// From now on `resolve` of images of this registry needs a login.
+    pub fn close_registry(&self, registry: &str) {
+        self.state().closed.insert(registry.to_owned());
+    }
+
+    /// Version of the login that the swarm last got for a service.
+    pub fn login_of(&self, service: &str) -> Option<u64> {
+        let state = self.state();
+        let (id, _) = state.services.iter().find(|(_, running)| running.spec.name == service)?;
+        state.logins.get(id).copied()
     }
 
     /// A dead Engine, as the agent sees it; the swarm goes on.
@@ -236,12 +249,31 @@ impl Engine for Fake {
         self.write()?.remove_stored(kind, id)
     }
 
-    async fn create_service(&self, spec: &ServiceSpec) -> Result<String, EngineError> {
-        self.write()?.create_service(spec)
+    async fn create_service(&self, spec: &ServiceSpec, login: Option<&Login>) -> Result<String, EngineError> {
+        let mut state = self.write()?;
+        let id = state.create_service(spec)?;
+        state.keep_login(&id, login);
+        Ok(id)
     }
 
-    async fn update_service(&self, id: &str, version: u64, spec: &ServiceSpec) -> Result<(), EngineError> {
-        self.write()?.update_service(id, version, spec)
+    async fn update_service(
+        &self,
+        id: &str,
+        version: u64,
+        spec: &ServiceSpec,
+        login: Option<&Login>,
+    ) -> Result<(), EngineError> {
+        let mut state = self.write()?;
+        state.update_service(id, version, spec)?;
+        state.keep_login(id, login);
+        Ok(())
+    }
+
+    async fn renew_login(&self, id: &str, login: &Login) -> Result<(), EngineError> {
+        let mut state = self.write()?;
+        state.renew_login(id, login)?;
+        state.keep_login(id, Some(login));
+        Ok(())
     }
 
     async fn remove_service(&self, id: &str) -> Result<(), EngineError> {
@@ -314,8 +346,11 @@ impl Engine for Fake {
         Ok(self.reach()?.health_output(container))
     }
 
-    async fn resolve(&self, image: &str) -> Result<Resolved, EngineError> {
+    async fn resolve(&self, image: &str, login: Option<&Login>) -> Result<Resolved, EngineError> {
         let state = self.reach()?;
+        if state.closed.iter().any(|registry| image.starts_with(registry.as_str())) && login.is_none() {
+            return Err(EngineError::Refused("unauthorized: authentication required".into()));
+        }
         let known = state.registry.get(image).cloned();
         known.ok_or_else(|| EngineError::NotFound(format!("manifest for {image} not found")))
     }

@@ -7,7 +7,7 @@
 use super::EngineError;
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt, unfold};
-use http::{Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -39,8 +39,18 @@ pub struct Socket {
 
 impl Socket {
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
-        let request = Request::builder().method(Method::GET);
-        let answer = self.send(request, path, Bytes::new(), READ_TIMEOUT).await?;
+        self.get_within(path, None, READ_TIMEOUT).await
+    }
+
+    /// As [`get`](Socket::get), with a login and a limit of its own.
+    pub async fn get_within<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        registry_auth: Option<&str>,
+        limit: Duration,
+    ) -> Result<T, EngineError> {
+        let request = with_login(Request::builder().method(Method::GET), registry_auth)?;
+        let answer = self.send(request, path, Bytes::new(), limit).await?;
         read(&answer)
     }
 
@@ -51,11 +61,8 @@ impl Socket {
         body: &serde_json::Value,
         registry_auth: Option<&str>,
     ) -> Result<T, EngineError> {
-        let mut request =
-            Request::builder().method(Method::POST).header(http::header::CONTENT_TYPE, "application/json");
-        if let Some(auth) = registry_auth {
-            request = request.header("X-Registry-Auth", auth);
-        }
+        let request = Request::builder().method(Method::POST).header(http::header::CONTENT_TYPE, "application/json");
+        let request = with_login(request, registry_auth)?;
         let answer = self.send(request, path, Bytes::from(body.to_string()), WRITE_TIMEOUT).await?;
         read(&answer)
     }
@@ -144,6 +151,20 @@ impl Socket {
             _ = &mut connection => talk.await,
         }
     }
+}
+
+/// The login is marked as secret, so that nothing that prints headers prints it.
+fn with_login(
+    request: http::request::Builder,
+    registry_auth: Option<&str>,
+) -> Result<http::request::Builder, EngineError> {
+    let Some(auth) = registry_auth else {
+        return Ok(request);
+    };
+    let value = HeaderValue::from_str(auth);
+    let mut value = value.map_err(|_| EngineError::Refused("the registry login is no header".into()))?;
+    value.set_sensitive(true);
+    Ok(request.header("X-Registry-Auth", value))
 }
 
 fn read<T: DeserializeOwned>(answer: &[u8]) -> Result<T, EngineError> {

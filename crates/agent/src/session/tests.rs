@@ -33,6 +33,7 @@ impl Bed {
             data_dir: dir.path().to_owned(),
             current: ca.issue(&Identity::Agent("eu-1".parse().unwrap())),
             engine: Arc::new(fake),
+            policy: Arc::default(),
             orders,
             observed: observed_seen,
             metrics: Metrics::default(),
@@ -88,6 +89,7 @@ async fn takes_orders_reports_and_resolves() {
     assert_eq!(talk.from, Identity::Agent("eu-1".parse().unwrap()));
     let first = talk.hear("hello", hello).await;
     assert_eq!((first.generation, first.swarm_id.as_str()), (0, "swarm1"));
+    assert_eq!(serde_json::from_slice::<Policy>(&first.policy).unwrap(), Policy::default());
     talk.say(desired(5)).await;
     let taken = soon("an order", bed.orders.wait_for(Option::is_some)).await.unwrap().clone().unwrap();
     assert_eq!(taken.desired.generation, Generation(5));

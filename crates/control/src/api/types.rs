@@ -1,6 +1,7 @@
 //! Bodies of the HTTP API, used by the server here and by the command line. JSON, snake_case, unknown fields refused in
 //! requests; times are RFC 3339 nowhere and milliseconds since the epoch everywhere (`*_at`).
 
+use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use waggle_model::ask::{Answer, LogLine, NodeChange, Role};
@@ -113,6 +114,37 @@ pub struct NameserverView {
 pub struct Applied {
     pub changed: bool,
     pub plan_generation: Generation,
+}
+
+/// `PUT /v1/registries/{registry}`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewLogin {
+    #[serde(default)]
+    pub username: String,
+    #[serde(default)]
+    pub password: Secret,
+    /// Instead of a password, where a registry gave one.
+    #[serde(default)]
+    pub identity_token: Secret,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LoginStored {
+    /// `false`: the same login was there already.
+    pub changed: bool,
+    pub login: LoginView,
+}
+
+/// `GET /v1/registries`; never with the password.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LoginView {
+    pub registry: String,
+    pub username: String,
+    /// Grows with every change; services bear the one that Swarm has as label `io.waggle.login`.
+    pub version: u64,
+    pub updated_at: Timestamp,
+    pub by: String,
 }
 
 /// `POST /v1/stacks/{stack}/deploy`

@@ -2,7 +2,7 @@
 
 use crate::api::ApiError;
 use crate::api::types::DeployRequest;
-use crate::reconcile::{Loaded, load};
+use crate::reconcile::{Loaded, Seen, load};
 use crate::records::{STACKS_MAX, keys};
 use crate::store::Store;
 use base64::Engine as _;
@@ -11,8 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use waggle_model::StackName;
 use waggle_model::federate::check_release;
 use waggle_model::release::{Promotion, ReleaseBody, Route, Upkeep};
-use waggle_stack::Objects;
 use waggle_stack::release::{release_body, sha256_hex};
+use waggle_stack::{Objects, policy};
 use zeroize::Zeroizing;
 
 /// Bytes of one secret or config (Swarm's own limit for configs).
@@ -33,7 +33,12 @@ pub(super) struct Checked {
 }
 
 /// All problems at once.
-pub(super) async fn check(store: &dyn Store, stack: &StackName, request: DeployRequest) -> Result<Checked, ApiError> {
+pub(super) async fn check(
+    store: &dyn Store,
+    seen: &Seen,
+    stack: &StackName,
+    request: DeployRequest,
+) -> Result<Checked, ApiError> {
     let objects = Objects::from_json(&request.objects).map_err(|error| {
         ApiError::invalid(waggle_daemon::tasks::chain(&error)).help("use a client and a control of the same version")
     })?;
@@ -61,6 +66,7 @@ pub(super) async fn check(store: &dyn Store, stack: &StackName, request: DeployR
     let body =
         release_body(stack.clone(), &objects, BTreeMap::new(), routes.clone(), promotion.clone(), upkeep.clone(), []);
     problems.extend(against_federation(&loaded, &body));
+    problems.extend(against_policies(&loaded, seen, &objects));
     if problems.is_empty() {
         return Ok(Checked { objects, routes, promotion, upkeep, payloads });
     }
@@ -83,6 +89,16 @@ pub(super) fn against_federation(loaded: &Loaded, body: &ReleaseBody) -> Vec<Str
     let others = loaded.state.claimed(&body.stack);
     problems.extend(check_release(&loaded.state.federation, &others, body).iter().map(ToString::to_string));
     problems
+}
+
+/// What the clusters do not allow, as far as their agents have told. All of them get the release in the end.
+fn against_policies(loaded: &Loaded, seen: &Seen, objects: &Objects) -> Vec<String> {
+    let clusters = loaded.state.federation.clusters.keys();
+    let refused = clusters.filter_map(|name| Some((name, seen.agents.get(name)?.policy.as_ref()?)));
+    let refused = refused.flat_map(|(name, policy)| {
+        policy::check(policy, objects).into_iter().map(move |refusal| format!("cluster {name}: {refusal}"))
+    });
+    refused.collect()
 }
 
 fn decode(

@@ -5,6 +5,7 @@ use waggle_model::observed::Observed;
 use waggle_model::plan::{EndpointVerdict, NameserverStatus};
 use waggle_model::rollout::NameserverFacts;
 use waggle_model::{ClusterName, Generation, NameserverName, Timestamp};
+use waggle_stack::policy::Policy;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seen {
@@ -20,6 +21,8 @@ pub struct SeenAgent {
     /// By control's clock.
     pub last: Timestamp,
     pub version: String,
+    /// What the cluster lets stacks have; `None` as long as its agent has not said so.
+    pub policy: Option<Policy>,
     /// The newest report and when control received it.
     pub observed: Option<(Observed, Timestamp)>,
 }

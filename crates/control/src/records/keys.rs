@@ -16,6 +16,8 @@ pub const TOKENS: &str = "token/";
 pub const API_TOKENS: &str = "apitoken/";
 pub const DESIRED: &str = "desired/";
 pub const PAYLOADS: &str = "payload/";
+/// Logins for registries; sealed.
+pub const LOGINS: &str = "login/";
 
 pub fn epoch() -> Key {
     Key::new(EPOCH)
@@ -67,6 +69,21 @@ pub fn api_token(hash: &str) -> Key {
 
 pub fn desired(cluster: &ClusterName) -> Key {
     Key::new(format!("{DESIRED}{cluster}"))
+}
+
+/// By registry as in image names.
+pub fn login(registry: &str) -> Key {
+    Key::new(format!("{LOGINS}{registry}"))
+}
+
+/// The newest version given to a login; never deleted.
+pub fn login_counter() -> Key {
+    Key::new("counter/login")
+}
+
+/// A value that only the right key opens.
+pub fn vault() -> Key {
+    Key::new("vault")
 }
 
 /// By SHA-256 (hex) of the clear bytes.

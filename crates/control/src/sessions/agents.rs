@@ -17,6 +17,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
 use waggle_model::ClusterName;
 use waggle_model::observed::Observed;
+use waggle_stack::policy::Policy;
+use waggle_wire::proto::agent::Hello;
 
 pub struct Agents {
     table: Mutex<Table>,
@@ -99,8 +101,10 @@ impl Agents {
 }
 
 impl Attached<'_> {
-    fn hello(&self, version: String) {
-        self.change(|seen| seen.version = version);
+    /// A policy of a form that is not known here is nobody's: the agent itself refuses what it must.
+    fn hello(&self, hello: Hello) {
+        let policy = serde_json::from_slice::<Policy>(&hello.policy).ok();
+        self.change(|seen| (seen.version, seen.policy) = (hello.version, policy));
     }
 
     fn alive(&self) {

@@ -1,4 +1,4 @@
-//! Following one stored document: its newest version now, then each newer one.
+//! Following what is stored: the newest version of a document now, then each newer one; or changes below a prefix.
 
 use crate::records::Stored;
 use crate::store::{Change, Entry, Key, Result, Store, WatchItem};
@@ -10,6 +10,36 @@ pub(super) struct Follow {
     store: Arc<dyn Store>,
     key: Key,
     watch: Option<BoxStream<'static, Result<WatchItem>>>,
+}
+
+/// Following that something below a prefix changed, and not what.
+pub(super) struct Changes {
+    store: Arc<dyn Store>,
+    prefix: Key,
+    watch: Option<BoxStream<'static, Result<WatchItem>>>,
+}
+
+impl Changes {
+    pub(super) fn new(store: Arc<dyn Store>, prefix: Key) -> Changes {
+        Changes { store, prefix, watch: None }
+    }
+
+    /// Once at the beginning, then after each change. May be dropped and called again at any time.
+    pub(super) async fn next(&mut self) -> Result<()> {
+        loop {
+            let Some(watch) = &mut self.watch else {
+                let (rev, _) = self.store.list(&self.prefix, None).await?;
+                self.watch = Some(self.store.watch(self.prefix.clone(), rev));
+                return Ok(());
+            };
+            match watch.next().await {
+                Some(Ok(WatchItem::Batch { .. })) => return Ok(()),
+                Some(Ok(WatchItem::Progress(_))) => {}
+                Some(Ok(WatchItem::Compacted(_))) | None => self.watch = None,
+                Some(Err(error)) => return Err(error),
+            }
+        }
+    }
 }
 
 impl Follow {

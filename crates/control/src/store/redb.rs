@@ -28,6 +28,8 @@ use ::redb::backends::InMemoryBackend;
 use ::redb::{Builder, Database, DatabaseError};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,6 +43,8 @@ const QUEUE_MAX: usize = 1024;
 const GROUP_MAX: usize = 128;
 /// Bytes of pages kept in memory.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// The file's permissions, also of one that was made with others.
+const MODE: u32 = 0o600;
 /// The writer looks at leases at least this often.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -64,10 +68,15 @@ struct Waiting {
 pub(crate) type Open = Box<dyn Fn() -> std::result::Result<Database, DatabaseError> + Send + Sync>;
 
 impl Redb {
-    /// Opens or creates the file. The file is locked: a second process gets [`StoreError::Locked`].
+    /// Opens or creates the file, for its owner alone. It is locked: a second process gets [`StoreError::Locked`].
     pub fn open(path: &Path) -> Result<Redb> {
         let path = path.to_owned();
-        Redb::with_writer(Box::new(move || Builder::new().set_cache_size(CACHE_BYTES).create(&path)))
+        Redb::with_writer(Box::new(move || {
+            let mut file = OpenOptions::new();
+            let file = file.read(true).write(true).create(true).truncate(false).mode(MODE).open(&path)?;
+            file.set_permissions(Permissions::from_mode(MODE))?;
+            Builder::new().set_cache_size(CACHE_BYTES).create_file(file)
+        }))
     }
 
     /// A store that is forgotten when it is dropped; commits happen on the caller's thread.

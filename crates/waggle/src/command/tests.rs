@@ -44,6 +44,10 @@ fn arguments() {
         "waggle why www.shop.example --client 2001:db8::1 --type AAAA",
         "waggle apply -f -",
         "waggle login control.example --token-file -",
+        "waggle registry login -u ann --password-stdin registry.example:5000",
+        "waggle registry logout registry.example:5000",
+        "waggle control rotate-key --config control.toml",
+        "waggle control --config control.toml",
         "waggle completion zsh",
     ] {
         assert!(parse(line).is_ok(), "{line}: {:?}", parse(line));
@@ -56,6 +60,8 @@ fn arguments() {
         ("waggle cluster drain eu-1", ErrorKind::MissingRequiredArgument),
         ("waggle cluster show EU", ErrorKind::ValueValidation),
         ("waggle why www.shop.example --client x", ErrorKind::ValueValidation),
+        ("waggle registry login -p x registry.example", ErrorKind::UnknownArgument),
+        ("waggle registry login --password-stdin registry.example", ErrorKind::MissingRequiredArgument),
         ("waggle status --format xml", ErrorKind::InvalidValue),
     ] {
         assert_eq!(parse(line).map(|_| ()), Err(kind), "{line}");

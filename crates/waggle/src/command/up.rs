@@ -39,6 +39,7 @@ is kept: the next `waggle up` goes on where this one ended. Stacks go on running
 Examples:
   waggle up
   waggle up --yes --compose compose.yml --stack shop
+  waggle up --allow registries=docker.io,registry.example:5000 --allow bind_mounts=/srv/data
   waggle up --zone demo.test --address 192.168.1.5 --dns 192.168.1.5:53")]
 pub struct Args {
     /// Where state is kept; ~/.local/share/waggle unless given
@@ -71,6 +72,9 @@ pub struct Args {
     /// Name of the stack that --compose deploys
     #[arg(long, value_name = "NAME", default_value = "demo")]
     stack: StackName,
+    /// What stacks may have of this machine: a key of [allow] in agent.toml, e.g. registries=registry.example:5000
+    #[arg(long, value_name = "KEY=VALUE", value_parser = role::pair)]
+    allow: Vec<(String, String)>,
     /// Agree to making the Engine a swarm
     #[arg(short, long)]
     yes: bool,

@@ -67,7 +67,7 @@ async fn a_port_of_another_service_fails_at_once() {
     other.labels = own("other");
     other.task_template.networks.clear();
     other.task_template.container_spec.secrets.clear();
-    bed.fake.create_service(&other).await.unwrap();
+    bed.fake.create_service(&other, None).await.unwrap();
     let began = bed.now;
     let why = failure(&mut bed, service("shop:1", 1)).await;
     says(

@@ -44,7 +44,7 @@ impl Bed {
         for spec in objects.services.values() {
             let mut spec = spec.clone();
             spec.fill_ids(|_| id.clone(), |_| String::new());
-            self.fake.create_service(&spec).await.unwrap();
+            self.fake.create_service(&spec, None).await.unwrap();
         }
     }
 
@@ -114,7 +114,7 @@ async fn a_version_in_use_elsewhere_stays_and_fails_nothing() {
     other.endpoint_spec = None;
     other.task_template.networks.clear();
     other.fill_ids(|_| secret.id.clone(), |_| String::new());
-    bed.fake.create_service(&other).await.unwrap();
+    bed.fake.create_service(&other, None).await.unwrap();
     let (objects, sha256, bytes) = rotated("2");
     bed.payloads = Payloads::checked([(sha256, bytes)]).unwrap();
     bed.want(2, 1, &objects);

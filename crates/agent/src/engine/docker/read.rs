@@ -132,6 +132,29 @@ struct Version {
     index: u64,
 }
 
+/// Of `GET /distribution/{image}/json`.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Distribution {
+    pub(super) descriptor: Descriptor,
+    #[serde(default)]
+    pub(super) platforms: Vec<Platform>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Descriptor {
+    #[serde(default)]
+    pub(super) digest: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Platform {
+    #[serde(default)]
+    pub(super) os: String,
+    #[serde(default)]
+    pub(super) architecture: String,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Service {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 use waggle_model::Timestamp;
+use waggle_wire::proto::agent::RegistryLogin;
 
 /// Method, path and query, body, and the header with the login.
 type Asked = (String, String, String, Option<String>);
@@ -21,6 +22,9 @@ struct Stub {
     _dir: tempfile::TempDir,
     _server: JoinSet<()>,
 }
+
+/// With fields that our own types do not carry.
+const SERVICE: &str = r#"{"ID":"s2","Version":{"Index":7},"Spec":{"Name":"shop_web","Labels":{"a":"b"},"TaskTemplate":{"ContainerSpec":{"Image":"registry.example/shop:1","Isolation":"default","NotYetKnown":{"x":0.1}},"Runtime":"container"},"UpdateConfig":{"MaxFailureRatio":0.1}}}"#;
 
 fn answer(method: &str, path: &str) -> (u16, String) {
     let service = r#"[{"ID":"s1","Version":{"Index":5000000000},"Spec":{"Name":"shop_web","Labels":{},"TaskTemplate":{"ContainerSpec":{"Image":"shop:1","Healthcheck":{"Test":["CMD","true"],"Retries":3}},"ForceUpdate":2},"Mode":{"Replicated":{"Replicas":2}}},"Endpoint":{"Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":8080}]},"UpdateStatus":{"State":"paused","StartedAt":"2026-01-01T00:00:00Z","Message":"m"},"JobStatus":{"JobIteration":{}}}]"#;
@@ -34,6 +38,8 @@ fn answer(method: &str, path: &str) -> (u16, String) {
         ("GET", "/v1.41/tasks") => (200, tasks.into()),
         ("GET", "/v1.41/networks") => (200, networks.into()),
         ("GET", "/v1.41/distribution/registry.example/shop:1/json") => (200, digest.into()),
+        ("GET", "/v1.41/services/s2") => (200, SERVICE.into()),
+        ("POST", "/v1.41/services/s2/update") => (200, r#"{"Warnings":null}"#.into()),
         ("POST", "/v1.41/services/create") => (201, r#"{"ID":"s2"}"#.into()),
         ("POST", "/v1.41/services/s1/update") => (500, r#"{"message":"rpc error: update out of sequence"}"#.into()),
         ("DELETE", "/v1.41/services/s1") => (200, String::new()),
@@ -115,13 +121,18 @@ async fn writes_with_the_login_and_tells_refusals_apart() {
     let auth = base64::engine::general_purpose::STANDARD.encode("ann:~~~???>>>");
     std::fs::write(&file, format!(r#"{{"auths":{{"registry.example":{{"auth":"{auth}"}}}}}}"#)).unwrap();
     let docker = connected(&stub, Logins::read(&file).unwrap()).await;
+    let logins = Logins::read(&file).unwrap();
+    let sent = logins.of("registry.example/shop").unwrap();
     let mut spec = ServiceSpec { name: "shop_web".into(), ..ServiceSpec::default() };
     spec.task_template.container_spec.image = "registry.example/shop:1".into();
-    assert_eq!(docker.create_service(&spec).await.unwrap(), "s2");
-    assert!(matches!(docker.update_service("s1", 5_000_000_000, &spec).await, Err(EngineError::Conflict(_))));
+    assert_eq!(docker.create_service(&spec, None).await.unwrap(), "s2");
+    assert!(matches!(
+        docker.update_service("s1", 5_000_000_000, &spec, Some(sent)).await,
+        Err(EngineError::Conflict(_))
+    ));
     docker.remove_service("s1").await.unwrap();
     assert!(matches!(docker.remove_network("x").await, Err(EngineError::NotFound(_))));
-    let resolved = docker.resolve("registry.example/shop:1").await.unwrap();
+    let resolved = docker.resolve("registry.example/shop:1", None).await.unwrap();
     assert_eq!(resolved.digest, "sha256:aa");
     assert_eq!(resolved.platforms, [("linux".to_owned(), "amd64".to_owned())]);
     let asked = stub.asked.lock().unwrap().clone();
@@ -129,7 +140,25 @@ async fn writes_with_the_login_and_tells_refusals_apart() {
     assert!(update.1.ends_with("?version=5000000000"));
     let logins: Vec<&String> = asked.iter().filter_map(|(_, _, _, auth)| auth.as_ref()).collect();
     assert_eq!(logins.len(), 3, "create, update, resolve");
+    assert!(logins.iter().all(|login| login.len().is_multiple_of(4)), "padded: {logins:?}");
     assert!(logins.iter().all(|login| !login.contains(['+', '/'])), "base64url: {logins:?}");
+}
+
+#[tokio::test]
+async fn another_login_leaves_the_spec_to_the_letter() {
+    let stub = stub().await;
+    let docker = connected(&stub, Logins::default()).await;
+    let auth = Bytes::from_static(br#"{"username":"ann","password":"~~~???>>>"}"#);
+    let offered = RegistryLogin { registry: "registry.example".into(), version: 9, auth };
+    let logins = Logins::checked([offered]).unwrap();
+    docker.renew_login("s2", logins.of("registry.example/shop:1").unwrap()).await.unwrap();
+    let asked = stub.asked.lock().unwrap().clone();
+    let (_, path, body, auth) = asked.last().unwrap();
+    assert!(path.ends_with("/services/s2/update?version=7"), "{path}");
+    assert!(auth.as_ref().is_some_and(|auth| !auth.contains(['+', '/'])));
+    let mut wanted: Value = serde_json::from_str(SERVICE).unwrap();
+    wanted["Spec"]["Labels"] = json!({ "a": "b", labels::LOGIN: "9" });
+    assert_eq!(serde_json::from_str::<Value>(body).unwrap(), wanted["Spec"]);
 }
 
 #[test]

@@ -3,9 +3,11 @@
 use super::state::{Running, State};
 use super::{Behaviour, Fake};
 use crate::engine::{EngineError, Kind, Network, Service, Stored, Task};
+use crate::logins::Login;
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use waggle_model::StackName;
+use waggle_stack::labels;
 use waggle_stack::objects::service::ServiceSpec;
 use waggle_stack::objects::{NetworkSpec, PayloadSpec};
 use waggle_stack::release::sha256_hex;
@@ -229,6 +231,21 @@ impl State {
         self.start_update(id, false);
         self.settle();
         Ok(())
+    }
+
+    pub(super) fn renew_login(&mut self, id: &str, login: &Login) -> Result<(), EngineError> {
+        let service = self.services.get(id);
+        let service = service.ok_or_else(|| EngineError::NotFound(format!("service {id} not found")))?;
+        let (version, mut spec) = (service.version, service.spec.clone());
+        spec.labels.insert(labels::LOGIN.into(), login.version.to_string());
+        self.update_service(id, version, &spec)
+    }
+
+    /// Without one the swarm keeps what it has.
+    pub(super) fn keep_login(&mut self, id: &str, login: Option<&Login>) {
+        if let Some(login) = login {
+            self.logins.insert(id.to_owned(), login.version);
+        }
     }
 
     pub(super) fn remove_service(&mut self, id: &str) -> Result<(), EngineError> {

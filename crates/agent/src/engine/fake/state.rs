@@ -4,7 +4,7 @@ use super::update::Update;
 use super::{Behaviour, Timing};
 use crate::engine::{Kind, Network, Node, Resolved, Stored, UpdateStatus};
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::watch;
 use waggle_model::Timestamp;
@@ -21,6 +21,10 @@ pub(super) struct State {
     pub timing: Timing,
     pub behaviours: Vec<(String, Behaviour)>,
     pub registry: BTreeMap<String, Resolved>,
+    /// Registries that want a login.
+    pub closed: BTreeSet<String>,
+    /// Service → version of its login.
+    pub logins: BTreeMap<String, u64>,
     pub reachable: bool,
     pub leader: bool,
     pub conflicts: u32,
@@ -109,6 +113,8 @@ impl State {
             timing: Timing::default(),
             behaviours: Vec::new(),
             registry: BTreeMap::new(),
+            closed: BTreeSet::new(),
+            logins: BTreeMap::new(),
             reachable: true,
             leader: true,
             conflicts: 0,

@@ -25,13 +25,13 @@ async fn running(fake: &Fake, image: &str) -> usize {
 async fn history(seed: u64) -> String {
     let fake = Fake::new("s", 3, seed, at(0));
     fake.script("b", Behaviour::Unhealthy);
-    let id = fake.create_service(&spec("a", 3)).await.unwrap();
+    let id = fake.create_service(&spec("a", 3), None).await.unwrap();
     let mut out = String::new();
     for second in 1..60 {
         fake.advance(Timestamp(second * 700));
         if second == 10 {
             let version = fake.services().await.unwrap()[0].version;
-            fake.update_service(&id, version, &spec("b", 3)).await.unwrap();
+            fake.update_service(&id, version, &spec("b", 3), None).await.unwrap();
         }
         out += &format!("{:?}\n{:?}\n", fake.services().await.unwrap(), fake.tasks().await.unwrap());
     }
@@ -47,12 +47,12 @@ async fn the_same_seed_gives_the_same_history() {
 #[tokio::test]
 async fn a_failing_update_rolls_back_and_the_rest_keeps_running() {
     let fake = Fake::new("s", 3, 1, at(0));
-    let id = fake.create_service(&spec("a", 3)).await.unwrap();
+    let id = fake.create_service(&spec("a", 3), None).await.unwrap();
     fake.advance(at(5));
     assert_eq!(running(&fake, "a").await, 3);
     fake.script("b", Behaviour::Unhealthy);
     let version = fake.services().await.unwrap()[0].version;
-    fake.update_service(&id, version, &spec("b", 3)).await.unwrap();
+    fake.update_service(&id, version, &spec("b", 3), None).await.unwrap();
     let mut states = Vec::new();
     for tenth in 50..400 {
         fake.advance(Timestamp(tenth * 100));
@@ -75,10 +75,10 @@ async fn start_first_never_serves_with_less() {
         spec.update_config.as_mut().unwrap().order = "start-first".into();
         spec
     };
-    let id = fake.create_service(&with("a")).await.unwrap();
+    let id = fake.create_service(&with("a"), None).await.unwrap();
     fake.advance(at(5));
     let version = fake.services().await.unwrap()[0].version;
-    fake.update_service(&id, version, &with("b")).await.unwrap();
+    fake.update_service(&id, version, &with("b"), None).await.unwrap();
     for tenth in 50..250 {
         fake.advance(Timestamp(tenth * 100));
         assert!(running(&fake, "a").await + running(&fake, "b").await >= 2);
@@ -91,11 +91,11 @@ async fn start_first_never_serves_with_less() {
 #[tokio::test]
 async fn tasks_move_off_lost_and_drained_nodes() {
     let fake = Fake::new("s", 3, 1, at(0));
-    fake.create_service(&spec("a", 3)).await.unwrap();
+    fake.create_service(&spec("a", 3), None).await.unwrap();
     let mut global = spec("g", 0);
     global.name = "global".into();
     global.mode = Mode { global: Some(Empty {}), ..Mode::default() };
-    fake.create_service(&global).await.unwrap();
+    fake.create_service(&global, None).await.unwrap();
     fake.advance(at(5));
     assert_eq!(running(&fake, "g").await, 3);
     fake.set_node("n2", false);
@@ -113,15 +113,15 @@ async fn tasks_move_off_lost_and_drained_nodes() {
 #[tokio::test]
 async fn crashes_are_restarted_and_versions_are_checked() {
     let fake = Fake::new("s", 1, 1, at(0));
-    let id = fake.create_service(&spec("a", 1)).await.unwrap();
+    let id = fake.create_service(&spec("a", 1), None).await.unwrap();
     fake.advance(at(5));
     assert_eq!(fake.kill("web", 1), 1);
     assert_eq!(running(&fake, "a").await, 0);
     fake.advance(at(20));
     assert_eq!(running(&fake, "a").await, 1);
-    assert!(matches!(fake.update_service(&id, 1, &spec("a", 2)).await, Err(EngineError::Conflict(_))));
+    assert!(matches!(fake.update_service(&id, 1, &spec("a", 2), None).await, Err(EngineError::Conflict(_))));
     let version = fake.services().await.unwrap()[0].version;
-    fake.update_service(&id, version, &spec("a", 2)).await.unwrap();
+    fake.update_service(&id, version, &spec("a", 2), None).await.unwrap();
     fake.advance(at(30));
     assert_eq!(running(&fake, "a").await, 2);
     assert_eq!(fake.services().await.unwrap()[0].update, None, "scaling alone is no rolling update");

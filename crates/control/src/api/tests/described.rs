@@ -73,6 +73,9 @@ fn schemas_are_what_the_code_reads() {
     check::<RolloutView>(&document, "RolloutView");
     check::<super::super::types::ClusterView>(&document, "ClusterView");
     check::<super::super::types::NameserverView>(&document, "NameserverView");
+    check::<super::super::types::NewLogin>(&document, "NewLogin");
+    check::<super::super::types::LoginStored>(&document, "LoginStored");
+    check::<super::super::types::LoginView>(&document, "LoginView");
     check::<super::super::types::DeployRequest>(&document, "DeployRequest");
     check::<super::super::types::Deployed>(&document, "Deployed");
     check::<super::super::types::StackView>(&document, "StackView");

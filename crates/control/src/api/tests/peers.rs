@@ -118,7 +118,7 @@ fn say(kind: agent_message::Kind) -> AgentMessage {
 
 async fn agent_session(channel: Channel, name: String, finds: bool, payloads: Payloads, told: Told) {
     let (send, outbound) = mpsc::channel(8);
-    let hello = Hello { version: "test".into(), swarm_id: String::new(), generation: 0 };
+    let hello = Hello { version: "test".into(), swarm_id: String::new(), ..Hello::default() };
     send.send(say(agent_message::Kind::Hello(hello))).await.unwrap();
     let answer =
         AgentsClient::new(channel).max_decoding_message_size(1 << 26).session(ReceiverStream::new(outbound)).await;

@@ -142,6 +142,7 @@ impl World {
             let agent = SeenAgent {
                 connected: true,
                 last: self.now,
+                policy: None,
                 version: "test".into(),
                 observed: Some((observed, self.now)),
             };

@@ -1,12 +1,13 @@
 //! One agent's session.
 
-use super::super::follow::Follow;
+use super::super::follow::{Changes, Follow};
 use super::super::{ALIVE_INTERVAL, HELLO_MAX, QUEUE_MAX, SESSIONS_MAX, SILENCE_MAX, Sessions, admit, refuse, send};
 use super::Attached;
 use super::ask::Desk;
 use super::resolve::Ask;
+use crate::logins;
 use crate::records::{Stored, get, keys};
-use crate::store::{Store, StoreError};
+use crate::store::{Key, Store, StoreError};
 use crate::vault::Vault;
 use async_trait::async_trait;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -19,11 +20,12 @@ use waggle_model::desired::Desired;
 use waggle_model::observed::Observed;
 use waggle_model::release::Release;
 use waggle_model::{ClusterName, Timestamp};
+use waggle_stack::Objects;
 use waggle_wire::document::{MESSAGE_BYTES_MAX, decode};
 use waggle_wire::identity::{Identity, of_peer_since};
 use waggle_wire::proto::agent::agents_server::Agents as Rpc;
 use waggle_wire::proto::agent::{
-    AgentMessage, ControlMessage, DesiredState, Resolve, ResolvedImage, agent_message, control_message,
+    AgentMessage, ControlMessage, DesiredState, RegistryLogin, Resolve, ResolvedImage, agent_message, control_message,
 };
 use waggle_wire::proto::document::Alive;
 
@@ -101,6 +103,9 @@ impl Service {
         desk: &Desk,
     ) -> Status {
         let mut desired = Follow::new(self.store.clone(), keys::desired(cluster));
+        let mut changes = Changes::new(self.store.clone(), Key::new(keys::LOGINS));
+        // What was sent last.
+        let mut sent: Option<(Stored, Vec<RegistryLogin>)> = None;
         let mut alive = tokio::time::interval(ALIVE_INTERVAL);
         alive.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut question = 0;
@@ -108,17 +113,26 @@ impl Service {
         loop {
             let room = pending.lock().unwrap_or_else(PoisonError::into_inner).len() < RESOLVES_MAX;
             let message = tokio::select! {
-                stored = desired.next() => match self.desired_state(stored).await {
+                stored = desired.next() => match self.newer(stored, &mut sent).await {
                     Ok(state) => control_message::Kind::Desired(state),
+                    Err(error) => return Status::unavailable(error.to_string()),
+                },
+                changed = changes.next() => match self.with_other_logins(changed, &mut sent).await {
+                    Ok(Some(state)) => control_message::Kind::Desired(state),
+                    Ok(None) => continue,
                     Err(error) => return Status::unavailable(error.to_string()),
                 },
                 Some(ask) = asked.recv(), if room => {
                     question += 1;
+                    let logins = match logins::for_images(&*self.store, &self.vault, &ask.images).await {
+                        Ok(logins) => logins,
+                        Err(error) => return Status::unavailable(error.to_string()),
+                    };
                     let mut pending = pending.lock().unwrap_or_else(PoisonError::into_inner);
                     pending.retain(|_, waiting| !waiting.is_closed());
                     pending.insert(question, ask.reply);
                     let (images, traceparent) = (ask.images, ask.traceparent);
-                    control_message::Kind::Resolve(Resolve { id: question, images, traceparent, logins: Vec::new() })
+                    control_message::Kind::Resolve(Resolve { id: question, images, traceparent, logins })
                 }
                 kind = desk.next() => kind,
                 _ = alive.tick() => {
@@ -135,11 +149,40 @@ impl Service {
         }
     }
 
-    /// The document with the bytes of the secrets and configs it refers to.
-    async fn desired_state(&self, stored: Result<Stored, StoreError>) -> Result<DesiredState, StoreError> {
+    async fn newer(
+        &self,
+        stored: Result<Stored, StoreError>,
+        sent: &mut Option<(Stored, Vec<RegistryLogin>)>,
+    ) -> Result<DesiredState, StoreError> {
         let stored = stored?;
-        let desired: Desired =
-            serde_json::from_slice(&stored.json).map_err(|error| StoreError::Corrupt(error.to_string()))?;
+        let state = self.desired_state(&stored).await?;
+        *sent = Some((stored, state.logins.clone()));
+        Ok(state)
+    }
+
+    /// The same document again, if some login that concerns this cluster is another one than it got.
+    async fn with_other_logins(
+        &self,
+        changed: Result<(), StoreError>,
+        sent: &mut Option<(Stored, Vec<RegistryLogin>)>,
+    ) -> Result<Option<DesiredState>, StoreError> {
+        changed?;
+        let Some((stored, before)) = sent.clone() else { return Ok(None) };
+        if self.logins(&desired_of(&stored)?).await? == before {
+            return Ok(None);
+        }
+        self.newer(Ok(stored), sent).await.map(Some)
+    }
+
+    async fn logins(&self, desired: &Desired) -> Result<Vec<RegistryLogin>, StoreError> {
+        let objects = desired.stacks.values().filter_map(|stack| Objects::from_json(&stack.objects).ok());
+        let images: BTreeSet<String> = objects.flat_map(|objects| objects.images()).collect();
+        logins::for_images(&*self.store, &self.vault, &images).await
+    }
+
+    /// The document with the bytes of the secrets and configs it refers to, and the logins for its images.
+    async fn desired_state(&self, stored: &Stored) -> Result<DesiredState, StoreError> {
+        let desired = desired_of(stored)?;
         let mut names = BTreeSet::new();
         for stack in desired.stacks.values() {
             if let Some(release) = get::<Release>(&*self.store, &keys::release(&stack.release)).await? {
@@ -163,8 +206,13 @@ impl Service {
                 desired.cluster
             )));
         }
-        Ok(DesiredState { document: Some(stored.to_wire()), payloads, logins: Vec::new() })
+        let logins = self.logins(&desired).await?;
+        Ok(DesiredState { document: Some(stored.to_wire()), payloads, logins })
     }
+}
+
+fn desired_of(stored: &Stored) -> Result<Desired, StoreError> {
+    serde_json::from_slice(&stored.json).map_err(|error| StoreError::Corrupt(error.to_string()))
 }
 
 /// Takes what the agent says, until it falls silent.
@@ -178,7 +226,7 @@ async fn hear(
     let Ok(Ok(Some(AgentMessage { kind: Some(agent_message::Kind::Hello(hello)) }))) = first else {
         return Status::invalid_argument("the first message must say hello");
     };
-    attached.hello(hello.version);
+    attached.hello(hello);
     loop {
         let message = match tokio::time::timeout(SILENCE_MAX, inbound.message()).await {
             Ok(Ok(Some(message))) => message,

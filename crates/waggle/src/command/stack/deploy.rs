@@ -4,17 +4,19 @@ use crate::client::Client;
 use crate::client::url::encode;
 use crate::command::rollout::watch;
 use crate::command::stack::files::{self, Files};
-use crate::command::{Global, release};
+use crate::command::{Global, registry, release};
+use crate::docker_config::{self, DockerConfig};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::terminal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use waggle_control::api::types::{DeployRequest, Deployed};
 use waggle_model::StackName;
-use waggle_stack::Rendered;
+use waggle_stack::{Objects, Rendered};
 
 /// Control asks registries for the digest of every image before it answers.
 const DEPLOY_TIMEOUT: Duration = Duration::from_secs(300);
@@ -29,6 +31,7 @@ Examples:
   waggle stack deploy -c compose.yml shop
   waggle stack deploy -c compose.yml -c prod.yml --timeout 20m shop
   TAG=1.4.2 waggle stack deploy -c compose.yml --detach shop
+  waggle stack deploy -c compose.yml --with-registry-auth shop
   generate-compose | waggle stack deploy -c - shop")]
 pub struct Args {
     #[command(flatten)]
@@ -39,6 +42,10 @@ pub struct Args {
     /// Longest time to wait
     #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse, default_value = watch::TIMEOUT)]
     timeout: Duration,
+    /// Keep the logins that docker has on this machine for the registries of the stack's images with control, which
+    /// hands them to the clusters
+    #[arg(long)]
+    with_registry_auth: bool,
     /// Name of the stack
     stack: StackName,
 }
@@ -46,6 +53,9 @@ pub struct Args {
 pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     let request = prepare(&args.stack, &args.files)?;
     let client = global.client()?;
+    if args.with_registry_auth {
+        keep_logins(&client, &request, &DockerConfig::load(&docker_config::path()?)?).await?;
+    }
     let deployed = submit(&client, &args.stack, &request).await?;
     output::show(global.format, &deployed, |colour| text(&deployed, colour))?;
 
@@ -65,6 +75,25 @@ pub fn prepare(stack: &StackName, files: &Files) -> Result<DeployRequest, Failur
     let rendered = files.with(stack, waggle_stack::render)?;
     files::warn(&rendered.warnings);
     Ok(request(rendered))
+}
+
+/// Hands control the logins for exactly the registries that the stack's images come from.
+async fn keep_logins(client: &Client, request: &DeployRequest, config: &DockerConfig) -> Result<(), Failure> {
+    let objects = Objects::from_json(&request.objects)?;
+    let registries: BTreeSet<String> =
+        objects.images().iter().filter_map(|image| waggle_stack::registry::of(image)).collect();
+    for name in registries {
+        match config.login(&name).await? {
+            Some(login) => {
+                let kept = registry::keep(client, &name, &login).await?;
+                if kept.changed {
+                    terminal::note(&format!("The login for {name} is kept."));
+                }
+            }
+            None => terminal::note(&format!("docker has no login for {name} on this machine.")),
+        }
+    }
+    Ok(())
 }
 
 /// Hands a rendered stack to control; warnings are printed.

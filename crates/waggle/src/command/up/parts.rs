@@ -60,16 +60,17 @@ impl Parts<'_> {
 
     pub async fn agent(&self, client: &Client) -> Result<(), Failure> {
         let token = join_token(client, TokenKind::Cluster, NAME).await?;
-        let config = configured(
-            "agent",
-            &[
-                ("cluster", NAME.to_owned()),
-                ("control", token.control),
-                ("token", token.token),
-                ("data_dir", self.dir("agent").display().to_string()),
-                ("docker_socket", self.args.docker_socket.display().to_string()),
-            ],
-        )?;
+        let allowed = self.args.allow.iter().map(|(key, value)| (format!("allow.{key}"), value.clone()));
+        let keys = [
+            ("cluster", NAME.to_owned()),
+            ("control", token.control),
+            ("token", token.token),
+            ("data_dir", self.dir("agent").display().to_string()),
+            ("docker_socket", self.args.docker_socket.display().to_string()),
+        ];
+        let keys: Vec<(String, String)> =
+            keys.into_iter().map(|(key, value)| (key.to_owned(), value)).chain(allowed).collect();
+        let config = configured("agent", &keys)?;
         waggle_agent::build(config).await?.spawn(self.tasks);
         Ok(())
     }
@@ -81,8 +82,9 @@ impl Parts<'_> {
 
 /// A configuration as if it came from flags alone: the environment is not asked, so that a `WAGGLE_AGENT_…` meant for
 /// another process does not lead this one astray.
-fn configured<C: DeserializeOwned>(role: &str, keys: &[(&str, String)]) -> Result<C, Failure> {
-    let keys: Vec<(String, String)> = keys.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+fn configured<C: DeserializeOwned>(role: &str, keys: &[(impl AsRef<str>, String)]) -> Result<C, Failure> {
+    let keys: Vec<(String, String)> =
+        keys.iter().map(|(key, value)| (key.as_ref().to_owned(), value.clone())).collect();
     let refused = |problems: Vec<config::Problem>| {
         Failure::refused(format!("{role} cannot be configured")).with_problems(problems)
     };
