@@ -54,9 +54,8 @@ pub fn differences(docker: &Told, ours: &Told) -> Vec<Difference> {
         (docker, ours) => outcome("deploy", docker.as_ref().err(), ours.as_ref().err(), &mut found),
     }
     match (&docker.config, &ours.config) {
-        (Some(Ok(docker)), Some(Ok(ours))) => texts(docker, ours, &mut found),
-        (Some(docker), Some(ours)) => outcome("config", docker.as_ref().err(), ours.as_ref().err(), &mut found),
-        _ => {}
+        (Ok(docker), Ok(ours)) => texts(docker, ours, &mut found),
+        (docker, ours) => outcome("config", docker.as_ref().err(), ours.as_ref().err(), &mut found),
     }
     found
 }

@@ -82,7 +82,7 @@ impl Docker {
             true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
             false => Err(stderr(&output)),
         };
-        Ok(Told { deploy, config: Some(config) })
+        Ok(Told { deploy, config })
     }
 
     fn run(&self, case: &Case, command: &[&str], rest: &[&str]) -> Result<Output> {

@@ -24,7 +24,7 @@ pub fn told(case: &Case, workdir: &Path, home: &Path, api_version: &str, compat:
         Err(problems) => Err(messages(&problems)),
     };
     let config = waggle_stack::config(&input, true).map(|printed| printed.text).map_err(|problems| messages(&problems));
-    Ok(Told { deploy, config: Some(config) })
+    Ok(Told { deploy, config })
 }
 
 fn messages(problems: &[Problem]) -> String {

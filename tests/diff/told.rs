@@ -10,7 +10,7 @@ use waggle_tests::engine_stub::{Recorded, id_of, name_of};
 pub struct Told {
     pub deploy: Result<Bodies, String>,
     /// Text of `docker stack config`.
-    pub config: Option<Result<String, String>>,
+    pub config: Result<String, String>,
 }
 
 /// Bodies of create requests, by `kind/name in the swarm`.

@@ -2,6 +2,7 @@
 //! anything is written anywhere.
 
 mod deploy;
+mod impossible;
 mod mounts;
 mod references;
 mod refused;

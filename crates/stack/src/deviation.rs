@@ -20,6 +20,8 @@ pub enum Deviation {
     /// Merged `healthcheck.test`: Docker appends the second command to the first one, and refuses it beside `disable` of
     /// the other file; we replace it, and one by the other.
     D13,
+    /// Values that no task can run with, such as port 0 or a mount without target: Docker sends them; we refuse them.
+    D14,
 }
 
 /// Every id and name, and `all`.
@@ -28,7 +30,7 @@ pub enum Deviation {
 pub struct UnknownDeviation(pub String);
 
 impl Deviation {
-    pub const ALL: [Deviation; 4] = [Deviation::D2, Deviation::D3, Deviation::D5, Deviation::D13];
+    pub const ALL: [Deviation; 5] = [Deviation::D2, Deviation::D3, Deviation::D5, Deviation::D13, Deviation::D14];
 
     /// As the documentation numbers it.
     pub fn id(self) -> &'static str {
@@ -37,6 +39,7 @@ impl Deviation {
             Deviation::D3 => "D3",
             Deviation::D5 => "D5",
             Deviation::D13 => "D13",
+            Deviation::D14 => "D14",
         }
     }
 
@@ -47,6 +50,7 @@ impl Deviation {
             Deviation::D3 => "merge-ports",
             Deviation::D5 => "relative-binds",
             Deviation::D13 => "merge-healthcheck",
+            Deviation::D14 => "impossible-values",
         }
     }
 

@@ -8,11 +8,11 @@ pub(super) fn read(at: &At<'_>) -> Option<Deploy> {
     let mut map = at.map()?;
     let mut deploy = Deploy {
         mode: map.take("mode").and_then(|at| Some(at.spot(at.string()?))),
-        endpoint_mode: map.take("endpoint_mode").and_then(|at| word(&at, &["vip", "dnsrr"])),
+        endpoint_mode: map.take("endpoint_mode").and_then(|at| endpoint_mode(&at)),
         replicas: map.take("replicas").and_then(|at| Some(at.spot(at.count()?))),
         labels: map.labels("labels"),
-        update_config: map.take("update_config").and_then(|at| update(&at, &["pause", "continue", "rollback"])),
-        rollback_config: map.take("rollback_config").and_then(|at| update(&at, &["pause", "continue"])),
+        update_config: map.take("update_config").and_then(|at| update(&at)),
+        rollback_config: map.take("rollback_config").and_then(|at| update(&at)),
         restart_policy: map.take("restart_policy").and_then(|at| restart_policy(&at)),
         ..Deploy::default()
     };
@@ -30,9 +30,17 @@ pub(super) fn read(at: &At<'_>) -> Option<Deploy> {
     Some(deploy)
 }
 
-/// One of `words`, in lower case; empty stays empty.
+/// Docker writes it in lower case.
+fn endpoint_mode(at: &At<'_>) -> Option<String> {
+    chosen(at, at.string()?.to_ascii_lowercase(), &["vip", "dnsrr"])
+}
+
+/// One of `words` as it is written, since a manager takes no other; empty stays empty.
 fn word(at: &At<'_>, words: &[&str]) -> Option<String> {
-    let text = at.string()?.to_ascii_lowercase();
+    chosen(at, at.string()?, words)
+}
+
+fn chosen(at: &At<'_>, text: String, words: &[&str]) -> Option<String> {
     if text.is_empty() || words.contains(&text.as_str()) {
         return Some(text);
     }
@@ -40,12 +48,12 @@ fn word(at: &At<'_>, words: &[&str]) -> Option<String> {
     None
 }
 
-fn update(at: &At<'_>, actions: &[&str]) -> Option<Spot<Update>> {
+fn update(at: &At<'_>) -> Option<Spot<Update>> {
     let mut map = at.map()?;
     let update = Update {
         parallelism: map.count("parallelism"),
         delay: map.integer("delay"),
-        failure_action: map.take("failure_action").and_then(|at| word(&at, actions)),
+        failure_action: map.take("failure_action").and_then(|at| word(&at, &["pause", "continue", "rollback"])),
         monitor: map.integer("monitor"),
         max_failure_ratio: map.take("max_failure_ratio").and_then(|at| at.float()),
         order: map.string("order"),

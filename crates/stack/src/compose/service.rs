@@ -27,7 +27,7 @@ pub(super) fn read(at: Place, node: &At<'_>) -> Option<Service> {
         stdin_open: spot_bool(&mut map, "stdin_open"),
         cap_add: map.strings("cap_add"),
         cap_drop: map.strings("cap_drop"),
-        dns: map.take("dns").map(|at| addresses(&at)),
+        dns: map.take("dns").map(|at| at.strings().unwrap_or_default()),
         dns_search: map.take("dns_search").and_then(|at| at.strings()),
         extra_hosts: map.take("extra_hosts").map(|at| spots(&at)).unwrap_or_default(),
         sysctls: map.labels("sysctls"),
@@ -49,14 +49,6 @@ pub(super) fn read(at: Place, node: &At<'_>) -> Option<Service> {
 
 fn spots(at: &At<'_>) -> Vec<Spot<String>> {
     at.items().unwrap_or_default().iter().filter_map(|item| Some(item.spot(item.string()?))).collect()
-}
-
-fn addresses(at: &At<'_>) -> Vec<String> {
-    let addresses = at.strings().unwrap_or_default();
-    for address in addresses.iter().filter(|address| address.parse::<std::net::IpAddr>().is_err()) {
-        at.error(format!("{address:?} is not an IP address"));
-    }
-    addresses
 }
 
 fn ulimits(at: &At<'_>) -> BTreeMap<String, (i64, i64)> {

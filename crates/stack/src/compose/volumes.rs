@@ -47,10 +47,6 @@ fn mount(at: &At<'_>) -> Option<Mount> {
     if let Some(mut tmpfs) = map.take("tmpfs").and_then(|at| at.map()) {
         mount.tmpfs = Some(tmpfs.integer("size").unwrap_or_default());
     }
-    if mount.target.is_empty() {
-        at.error("target is missing");
-        return None;
-    }
     Some(mount)
 }
 

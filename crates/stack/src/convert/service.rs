@@ -28,6 +28,7 @@ impl Converter<'_> {
             self.report.error(&service.at, message);
         }
         self.check_service(&name, service);
+        self.check_impossible(service);
         let image = self.image(key, service);
         let mut service_labels = self.stack_labels(&service.deploy.labels);
         service_labels.insert(labels::IMAGE.into(), image.clone());
