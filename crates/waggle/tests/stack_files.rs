@@ -69,6 +69,7 @@ fn convert_prints_what_would_be_sent() {
     let container = &web["body"]["TaskTemplate"]["ContainerSpec"];
     assert_eq!(container["Image"], "nginx:1.28");
     assert_eq!(container["Hostname"], "box");
+    assert_eq!(container["Mounts"][0]["Source"], json!(dir.canonicalize().unwrap().join("conf")));
     assert_eq!(container["Secrets"][0]["SecretID"], "shop_key");
     assert_eq!(all["secrets"][0]["body"]["Data"], "b3BlbiBzZXNhbWU=");
     assert_eq!(all["networks"][0]["body"]["CheckDuplicate"], true);
@@ -108,6 +109,21 @@ fn convert_takes_digests_from_a_file() {
 }
 
 #[test]
+fn config_prints_the_merged_file() {
+    let dir = shop();
+    let dir = dir.path();
+    let text = done(dir, "stack config -c compose.yml -c over.yml", "");
+    for line in ["image: nginx:1.28", "hostname: box", "published: 80", "version: \"3.13\""] {
+        assert!(text.lines().any(|found| found.trim() == line), "no {line:?} in\n{text}");
+    }
+    let text = done(dir, "stack config -c - --skip-interpolation", COMPOSE);
+    assert!(text.contains("image: nginx:${TAG:-1.27}"), "{text}");
+    refused(dir, "stack config -c gone.yml", "gone.yml");
+    std::fs::write(dir.join("bad.yml"), "services: {web: {image: a, prots: []}}\n").unwrap();
+    refused(dir, "stack config -c bad.yml", "bad.yml:1:28");
+}
+
+#[test]
 fn wrong_use_is_code_2() {
     let dir = shop();
     for line in [
@@ -115,6 +131,8 @@ fn wrong_use_is_code_2() {
         "stack convert -c compose.yml shop --api-version 1.24",
         "stack convert -c compose.yml shop --compat D99",
         "stack convert shop",
+        "stack config",
+        "stack config -c compose.yml --compat nothing",
     ] {
         assert_eq!(waggle(dir.path(), line, "").status.code(), Some(2), "{line}");
     }

@@ -1,5 +1,6 @@
 //! `waggle stack`
 
+mod config;
 mod convert;
 pub mod deploy;
 pub mod files;
@@ -36,6 +37,7 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     Deploy(deploy::Args),
+    Config(config::Args),
     Convert(convert::Args),
     /// List stacks
     #[command(after_help = "Example:\n  waggle stack ls")]
@@ -67,6 +69,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     let path = |stack: &StackName, rest: &str| format!("/v1/stacks/{}{rest}", encode(stack.as_str()));
     match args.action {
         Action::Deploy(args) => return deploy::run(args, global).await,
+        Action::Config(args) => return config::run(&args),
         Action::Convert(args) => return convert::run(&args),
         Action::Ls => {
             let stacks: Vec<StackView> = global.client()?.get("/v1/stacks").await?;
