@@ -191,11 +191,17 @@ impl Policy {
         let off = [
             ("seccomp", is("/Seccomp/Mode", "unconfined") || is("/Seccomp/Mode", "custom")),
             ("AppArmor", is("/AppArmor/Mode", "disabled")),
-            ("SELinux", json.pointer("/SELinuxContext/Disable").and_then(|on| on.as_bool()) == Some(true)),
+            ("SELinux", json.pointer("/SELinuxContext").is_some_and(says_something)),
         ];
         let (name, _) = off.into_iter().find(|(_, off)| *off)?;
         Some((format!("the confinement by {name} is taken away"), "privileged = true".to_owned()))
     }
+}
+
+/// Something in a table is on or set: a context of one's own choice is as good as none.
+fn says_something(table: &serde_json::Value) -> bool {
+    let set = |value: &serde_json::Value| *value == true || value.as_str().is_some_and(|text| !text.is_empty());
+    table.as_object().is_some_and(|table| table.values().any(set))
 }
 
 /// What of the host a volume of the `local` driver mounts: the driver passes its options on to mount(8).

@@ -228,10 +228,8 @@ impl Deciding<'_> {
         // Only what would be written is judged: a policy that became stricter takes no running stack out of service.
         let refusals = policy::check(self.given.policy, objects);
         if !refusals.is_empty() {
-            return Step::failed(
-                Some(attempt),
-                refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
-            );
+            let why = refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            return if attempt.converged { Step::only(Phase::Applying(why)) } else { Step::failed(Some(attempt), why) };
         }
         let missing = actions.iter().filter_map(|action| match action {
             Action::CreateSecret { name, sha256, .. } => Some((Kind::Secret, name, sha256)),

@@ -1,5 +1,6 @@
 use super::*;
 use crate::{Input, Source, render};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -116,11 +117,14 @@ fn confinement_that_is_taken_away_is_seen_in_any_form() {
         (r#"{"Seccomp": {"Mode": "unconfined"}}"#, true),
         (r#"{"AppArmor": {"Mode": "disabled"}}"#, true),
         (r#"{"SELinuxContext": {"Disable": true}}"#, true),
+        (r#"{"SELinuxContext": {"Type": "spc_t"}}"#, true),
+        (r#"{"SELinuxContext": {"Disable": false}}"#, false),
         (r#"{"AppArmor": {"Mode": "default"}, "NoNewPrivileges": true}"#, false),
     ] {
         // What the types cannot carry cannot come from a stack either.
         let privileges = serde_json::from_str::<crate::objects::service::Privileges>(json).unwrap();
-        let carried = serde_json::to_string(&privileges).unwrap() != "{}";
+        let (sent, wanted) = (serde_json::to_value(&privileges).unwrap(), serde_json::from_str::<Value>(json).unwrap());
+        let carried = wanted.as_object().unwrap().iter().all(|(key, value)| sent.get(key) == Some(value));
         let container = ContainerSpec { privileges: Some(privileges), ..ContainerSpec::default() };
         assert_eq!(Policy::default().confinement(&container).is_some(), off && carried, "{json}");
         assert_eq!(Policy { privileged: true, ..Policy::default() }.confinement(&container), None);
