@@ -8,9 +8,11 @@
 //! Questions end with the session: their tasks are the session's.
 
 mod change;
+mod export;
 mod logs;
 mod look;
 mod stack;
+mod verify;
 
 #[cfg(test)]
 mod tests;

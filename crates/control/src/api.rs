@@ -19,11 +19,13 @@ mod services;
 mod stacks;
 mod status;
 pub mod types;
+mod verify;
 mod why;
 
 #[cfg(test)]
 mod tests;
 
+pub(crate) use ask::{not_answered, refused, reply};
 pub use error::ApiError;
 pub use guard::Caller;
 pub use listener::{Bounded, CONNECTIONS_MAX};
@@ -152,6 +154,12 @@ fn routes() -> Routes {
         .add("put", "/v1/registries/{registry}", registries::put)
         .add("delete", "/v1/registries/{registry}", registries::remove)
         .add("post", "/v1/stacks/{stack}/deploy", stacks::deploy.layer(large(DEPLOY_BYTES_MAX)))
+        .add("post", "/v1/stacks/{stack}/plan", stacks::plan.layer(large(DEPLOY_BYTES_MAX)))
+        .add("post", "/v1/stacks/{stack}/rollback", stacks::rollback)
+        .add("get", "/v1/stacks/{stack}/export", ask::export)
+        .add("post", "/v1/stacks/{stack}/adopt/plan", stacks::plan_adoption)
+        .add("post", "/v1/stacks/{stack}/adopt", stacks::adopt)
+        .add("get", "/v1/verify", verify::verify)
         .add("get", "/v1/stacks", stacks::all)
         .add("get", "/v1/stacks/{stack}/services", stacks::services)
         .add("get", "/v1/stacks/{stack}/ps", stacks::tasks)

@@ -4,14 +4,19 @@
 //! for all clusters. Payloads are written before the release that names them, the release together with its rollout; a
 //! crash in between leaves payloads that nobody names; they are encrypted, and the same deploy again finds them.
 
+pub mod adopt;
 mod check;
+mod plan;
 mod prune;
+mod rollback;
 mod write;
 
 #[cfg(test)]
 mod tests;
 
+pub use plan::plan;
 pub(crate) use prune::unnamed;
+pub use rollback::rollback;
 pub use write::{Written, release as store_release};
 
 use crate::api::types::{DeployRequest, Deployed};

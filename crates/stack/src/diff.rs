@@ -4,6 +4,7 @@
 //! The result is decided whole before anything is written. A state that no sequence of writes can bring about (another
 //! owner's name, other bytes under a name) is a [`Conflict`], and then there are no actions at all.
 
+mod form;
 pub(crate) mod normal;
 mod payloads;
 mod removal;
@@ -11,6 +12,7 @@ mod services;
 #[cfg(test)]
 mod tests;
 
+pub use form::forms;
 pub use removal::removal;
 pub use services::again;
 

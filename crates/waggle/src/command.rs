@@ -21,6 +21,7 @@ pub mod status;
 pub mod stored;
 pub mod swarm;
 pub mod up;
+pub mod verify;
 pub mod why;
 
 use crate::client::Client;
@@ -81,6 +82,7 @@ pub enum Command {
     Stack(stack::Args),
     Release(release::Args),
     Rollout(rollout::Args),
+    Verify(verify::Args),
     Service(service::Args),
     Node(node::Args),
     Secret(stored::Secrets),
@@ -112,6 +114,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Stack(args) => talk("stack", stack::run(args, global)),
         Command::Release(args) => talk("release", release::run(args, global)),
         Command::Rollout(args) => talk("rollout", rollout::run(args, global)),
+        Command::Verify(args) => talk("verify", verify::run(args, global)),
         Command::Service(args) => talk("service", service::run(args, global)),
         Command::Node(args) => talk("node", node::run(args, global)),
         Command::Secret(args) => talk("secret", stored::secrets(args, global)),

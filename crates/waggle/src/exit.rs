@@ -17,6 +17,7 @@ Exit codes:
   5    refused: the input is not valid, or names something that does not exist
   6    not logged in, or the token is not accepted
   7    waited as long as --timeout allows; the rollout goes on
+  10   something would change (stack plan --exit-code)
   130  interrupted; what was started goes on";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,7 @@ pub enum Exit {
     Refused = 5,
     Denied = 6,
     TimedOut = 7,
+    Changes = 10,
     Interrupted = 130,
 }
 
@@ -148,6 +150,6 @@ mod tests {
         {
             assert!(EXIT_CODES.contains(&format!("\n  {}    ", exit as u8)), "{exit:?}");
         }
-        assert!(EXIT_CODES.contains("\n  130  "));
+        assert!(EXIT_CODES.contains("\n  130  ") && EXIT_CODES.contains("\n  10   "));
     }
 }

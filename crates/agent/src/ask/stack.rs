@@ -1,16 +1,15 @@
-//! Whole stacks: what a release would do here, whether a swarm has what it should, and what it has.
+//! What a release would do here.
 
-use super::{Asked, Refusal, invalid, unavailable};
-use crate::engine::Kind;
+use super::{Asked, Refusal, invalid};
 use crate::seen::{Seen, look};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use waggle_model::StackName;
-use waggle_model::ask::{ClusterPlan, Export, ObjectChange, ObjectKind, Verb, Verified};
+use waggle_model::ask::{ClusterPlan, FieldChange, ObjectChange, Verb};
 use waggle_model::release::Upkeep;
 use waggle_stack::Objects;
-use waggle_stack::diff::{Action, Wanted, diff};
+use waggle_stack::compare::{self, Change, Kind, Restart};
+use waggle_stack::diff::{Action, Current, Plan, Wanted, diff};
 
 impl Asked {
     pub(super) async fn plan(&self, stack: &StackName, objects: &str, upkeep: &Upkeep) -> Result<ClusterPlan, Refusal> {
@@ -20,23 +19,22 @@ impl Asked {
         let seen = look(self.engine.as_ref()).await?;
         let overrides = BTreeMap::new();
         let wanted = Wanted { objects: &wanted, release: None, upkeep, overrides: &overrides };
-        Ok(planned(stack, &wanted, &seen))
-    }
-
-    pub(super) async fn verify(&self, _stack: &StackName) -> Result<Verified, Refusal> {
-        Err(unavailable("not yet"))
-    }
-
-    pub(super) async fn export(&self, _stack: &StackName) -> Result<Export, Refusal> {
-        let _ = (Kind::Config, ObjectKind::Config, BTreeMap::<u8, u8>::new(), STANDARD.encode(""));
-        Err(unavailable("not yet"))
+        Ok(planned(stack, &wanted, &seen, |plan| plan.actions.into_iter().chain(plan.afterwards).collect()))
     }
 }
 
-fn planned(stack: &StackName, wanted: &Wanted<'_>, seen: &Seen) -> ClusterPlan {
-    match diff(stack, wanted, &seen.current()) {
+/// What has to be written, or why nothing can be; `which` of the actions count.
+pub(super) fn planned(
+    stack: &StackName,
+    wanted: &Wanted<'_>,
+    seen: &Seen,
+    which: impl FnOnce(Plan) -> Vec<Action>,
+) -> ClusterPlan {
+    let current = seen.current();
+    match diff(stack, wanted, &current) {
         Ok(plan) => {
-            let changes = plan.actions.iter().chain(&plan.afterwards).map(change).collect();
+            let fields = fields(stack, wanted, &current);
+            let changes = which(plan).iter().map(|action| change(action, &fields)).collect();
             ClusterPlan { problems: Vec::new(), changes }
         }
         Err(conflicts) => {
@@ -45,20 +43,54 @@ fn planned(stack: &StackName, wanted: &Wanted<'_>, seen: &Seen) -> ClusterPlan {
     }
 }
 
-fn change(action: &Action) -> ObjectChange {
-    let (verb, what, name) = match action {
-        Action::CreateNetwork { spec } => (Verb::Create, "network", &spec.name),
-        Action::CreateSecret { name, .. } => (Verb::Create, "secret", name),
-        Action::CreateConfig { name, .. } => (Verb::Create, "config", name),
-        Action::LabelSecret { name, .. } => (Verb::Update, "secret", name),
-        Action::LabelConfig { name, .. } => (Verb::Update, "config", name),
-        Action::CreateService { name, .. } => (Verb::Create, "service", name),
-        Action::UpdateService { name, .. } => (Verb::Update, "service", name),
-        Action::RemoveService { name, .. } => (Verb::Remove, "service", name),
-        Action::RemoveSecret { name, .. } => (Verb::Remove, "secret", name),
-        Action::RemoveConfig { name, .. } => (Verb::Remove, "config", name),
-        Action::RemoveNetwork { name, .. } => (Verb::Remove, "network", name),
+type Fields = BTreeMap<(Kind, String), Vec<Change>>;
+
+fn fields(stack: &StackName, wanted: &Wanted<'_>, current: &Current) -> Fields {
+    let mut fields = Fields::new();
+    let compared = compare::compare(stack, wanted.objects, current);
+    for change in compared.into_iter().filter(|change| !change.path.is_empty()) {
+        fields.entry((change.kind, change.name.clone())).or_default().push(change);
+    }
+    fields
+}
+
+fn change(action: &Action, fields: &Fields) -> ObjectChange {
+    let (verb, kind, name) = match action {
+        Action::CreateNetwork { spec } => (Verb::Create, Kind::Network, &spec.name),
+        Action::CreateSecret { name, .. } => (Verb::Create, Kind::Secret, name),
+        Action::CreateConfig { name, .. } => (Verb::Create, Kind::Config, name),
+        Action::LabelSecret { name, .. } => (Verb::Update, Kind::Secret, name),
+        Action::LabelConfig { name, .. } => (Verb::Update, Kind::Config, name),
+        Action::CreateService { name, .. } => (Verb::Create, Kind::Service, name),
+        Action::UpdateService { name, .. } => (Verb::Update, Kind::Service, name),
+        Action::RemoveService { name, .. } => (Verb::Remove, Kind::Service, name),
+        Action::RemoveSecret { name, .. } => (Verb::Remove, Kind::Secret, name),
+        Action::RemoveConfig { name, .. } => (Verb::Remove, Kind::Config, name),
+        Action::RemoveNetwork { name, .. } => (Verb::Remove, Kind::Network, name),
     };
     let restarts = matches!(action, Action::UpdateService { restarts: true, .. } | Action::RemoveService { .. });
-    ObjectChange { verb, what: what.to_owned(), name: name.clone(), fields: Vec::new(), restarts }
+    let fields = fields.get(&(kind, name.clone())).filter(|_| verb == Verb::Update);
+    let fields: Vec<FieldChange> = fields.into_iter().flatten().map(field).collect();
+    // A write that changes no field says only whose it is from now on.
+    let verb = if verb == Verb::Update && fields.is_empty() && !restarts { Verb::Adopt } else { verb };
+    ObjectChange { verb, what: word(kind).to_owned(), name: name.clone(), fields, restarts }
+}
+
+fn field(change: &Change) -> FieldChange {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    FieldChange {
+        field: change.path.clone(),
+        from: change.old.as_ref().map(text),
+        to: change.new.as_ref().map(text),
+        restarts: change.restart != Restart::No,
+    }
+}
+
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Network => "network",
+        Kind::Secret => "secret",
+        Kind::Config => "config",
+        Kind::Service => "service",
+    }
 }

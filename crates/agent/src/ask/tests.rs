@@ -281,3 +281,140 @@ async fn questions_are_bounded_and_end_when_withdrawn() {
     let message = bed.message().await;
     assert!(String::from_utf8_lossy(&message.json).contains("does not understand"), "{message:?}");
 }
+
+/// What docker would have deployed: a network, a secret, a config and a service that uses them.
+async fn docker_stack(fake: &Fake) {
+    use crate::engine::Kind;
+    use waggle_stack::objects::service::{Attachment, ConfigReference, SecretReference};
+    use waggle_stack::objects::{NetworkSpec, PayloadSpec};
+    let own: BTreeMap<String, String> = [(labels::NAMESPACE.to_owned(), "blog".to_owned())].into();
+    let network = NetworkSpec { name: "blog_default".into(), driver: "overlay".into(), ..NetworkSpec::default() };
+    fake.create_network(&NetworkSpec { labels: own.clone(), ..network }).await.unwrap();
+    let stored = |name: &str| PayloadSpec { name: name.into(), labels: own.clone(), ..PayloadSpec::default() };
+    let bytes = Bytes::from_static(b"listen 80");
+    let secret = fake.create_stored(Kind::Secret, &stored("blog_key"), &bytes).await.unwrap();
+    let config = fake.create_stored(Kind::Config, &stored("blog_conf"), &bytes).await.unwrap();
+    let mut service = spec(Some("blog"), "blog_web", replicated(2));
+    service.task_template.networks = vec![Attachment { target: "blog_default".into(), ..Default::default() }];
+    let container = &mut service.task_template.container_spec;
+    container.image = format!("blog:1@sha256:{}", "ab".repeat(32));
+    container.secrets = vec![SecretReference { id: secret, name: "blog_key".into(), ..Default::default() }];
+    container.configs = vec![ConfigReference { id: config, name: "blog_conf".into(), ..Default::default() }];
+    fake.create_service(&service, None).await.unwrap();
+    fake.advance(Timestamp(120_000));
+}
+
+impl Bed {
+    async fn export(&mut self) -> waggle_model::ask::Export {
+        match self.ask(Question::Export { stack: "blog".parse().unwrap() }).await {
+            Answer::Export(export) => export,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn plan(&mut self, objects: &str) -> waggle_model::ask::ClusterPlan {
+        let (stack, objects) = ("blog".parse().unwrap(), objects.to_owned());
+        match self.ask(Question::Plan { stack, objects, upkeep: Default::default() }).await {
+            Answer::Plan(plan) => plan,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn verify(&mut self) -> waggle_model::ask::Verified {
+        match self.ask(Question::Verify { stack: "blog".parse().unwrap() }).await {
+            Answer::Verified(verified) => verified,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_exported_stack_changes_nothing_where_it_comes_from() {
+    let mut bed = bed().await;
+    docker_stack(&bed.fake).await;
+    let exported = bed.export().await;
+    assert_eq!(exported.configs.len(), 1, "bytes of the config");
+    assert!(exported.notes.iter().any(|note| note.contains("secret blog_key")), "{:?}", exported.notes);
+    let here = bed.plan(&exported.objects).await;
+    assert!(here.problems.is_empty(), "{here:?}");
+    let kept =
+        |change: &waggle_model::ask::ObjectChange| change.verb == waggle_model::ask::Verb::Adopt && !change.restarts;
+    assert!(here.changes.iter().all(kept), "taken over as it is: {here:?}");
+    // Elsewhere the secret is missing, which is a problem; with it everything else is made.
+    let elsewhere = Arc::new(Fake::new("other", 1, 1, Timestamp(0)));
+    let (_keep, orders) = watch::channel(None);
+    bed.desk = Desk::new(Asked { engine: elsewhere.clone(), orders });
+    let missing = bed.plan(&exported.objects).await;
+    assert!(missing.problems[0].contains("secret blog_key"), "{missing:?}");
+    let secret = waggle_stack::objects::PayloadSpec { name: "blog_key".into(), ..Default::default() };
+    elsewhere.create_stored(crate::engine::Kind::Secret, &secret, &Bytes::from_static(b"x")).await.unwrap();
+    let there = bed.plan(&exported.objects).await;
+    let made: Vec<_> = there.changes.iter().map(|change| format!("{:?} {}", change.verb, change.name)).collect();
+    assert_eq!(made, ["Create blog_default", "Create blog_conf", "Create blog_web"]);
+    let gone = bed.refused(Question::Export { stack: "blog".parse().unwrap() }).await;
+    assert_eq!(gone.kind, RefusalKind::NotFound);
+}
+
+#[tokio::test]
+async fn plans_name_fields_and_restarts() {
+    let mut bed = bed().await;
+    docker_stack(&bed.fake).await;
+    let exported = bed.export().await;
+    let mut objects = waggle_stack::Objects::from_json(&exported.objects).unwrap();
+    objects.services.get_mut("web").unwrap().task_template.container_spec.env = vec!["TZ=UTC".into()];
+    let writes = bed.fake.writes();
+    let planned = bed.plan(&objects.canonical_json()).await;
+    // The config is only taken over.
+    let updated = |plan: &waggle_model::ask::ClusterPlan| -> Vec<waggle_model::ask::ObjectChange> {
+        plan.changes.iter().filter(|change| change.verb == waggle_model::ask::Verb::Update).cloned().collect()
+    };
+    let changes = updated(&planned);
+    let change = &changes[0];
+    assert_eq!((change.name.as_str(), change.restarts, changes.len()), ("blog_web", true, 1));
+    let field = &change.fields[0];
+    assert_eq!((&*field.field, field.from.as_deref(), field.to.as_deref()), ("environment.TZ", None, Some("UTC")));
+    let web = objects.services.get_mut("web").unwrap();
+    web.task_template.container_spec.env.clear();
+    web.mode = replicated(3);
+    let planned = bed.plan(&objects.canonical_json()).await;
+    let changes = updated(&planned);
+    assert!(changes.len() == 1 && !changes[0].restarts, "{planned:?}");
+    assert_eq!(bed.fake.writes(), writes, "nothing is written");
+}
+
+#[tokio::test]
+async fn what_is_as_told_has_the_same_hashes_in_every_cluster() {
+    let mut bed = bed().await;
+    docker_stack(&bed.fake).await;
+    let exported = bed.export().await;
+    let stack = waggle_model::desired::DesiredStack { objects: exported.objects, ..desired_stack() };
+    let desired = Desired { stacks: [("blog".parse().unwrap(), stack)].into(), ..desired() };
+    let order = Order {
+        desired,
+        payloads: Default::default(),
+        logins: Default::default(),
+        sha256: [0; 32],
+        traceparent: String::new(),
+    };
+    let (_keep, orders) = watch::channel(Some(Arc::new(order)));
+    let mut hashes = Vec::new();
+    for seed in [1, 2] {
+        let fake = Arc::new(Fake::new("other", 1, seed, Timestamp(0)));
+        // So that ids differ between the two.
+        for n in 0..seed {
+            fake.create_service(&spec(None, &format!("other{n}"), replicated(1)), None).await.unwrap();
+        }
+        docker_stack(&fake).await;
+        bed.desk = Desk::new(Asked { engine: fake.clone(), orders: orders.clone() });
+        let verified = bed.verify().await;
+        assert_eq!((verified.objects.len(), verified.differences.len()), (4, 0), "{verified:?}");
+        hashes.push(verified.objects);
+        fake.meddle("blog_web", |spec| spec.task_template.container_spec.env = vec!["TZ=UTC".into()]);
+        let verified = bed.verify().await;
+        assert_eq!(verified.differences[0].name, "blog_web");
+        assert_ne!(verified.objects["service blog_web"], hashes[0]["service blog_web"]);
+    }
+    assert_eq!(hashes[0], hashes[1]);
+    let untold = bed.refused(Question::Verify { stack: "shop".parse().unwrap() }).await;
+    assert_eq!(untold.kind, RefusalKind::NotFound);
+}

@@ -12,9 +12,9 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use waggle_model::ClusterName;
 use waggle_model::ask::{Answer, ObjectKind, Question, Refusal, RefusalKind};
 use waggle_model::fleet::Federation;
+use waggle_model::{ClusterName, StackName};
 
 /// Removing images takes its time.
 const PRUNE_DEADLINE: Duration = Duration::from_secs(40);
@@ -84,6 +84,16 @@ pub(super) async fn inspect(
     };
     let name = params.one("name").ok_or_else(|| ApiError::invalid("the name of the object is needed"))?.to_owned();
     everywhere(&api, &caller, &params, &Question::Inspect { kind, name }, ASK_DEADLINE).await.map(Json)
+}
+
+pub(super) async fn export(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Named(stack): Named<StackName>,
+    params: Params,
+) -> Result<Json<Asked>, ApiError> {
+    params.only(&[])?;
+    everywhere(&api, &caller, &params, &Question::Export { stack }, ASK_DEADLINE).await.map(Json)
 }
 
 pub(super) async fn update_node(
@@ -191,7 +201,7 @@ fn selected(
     Ok(found)
 }
 
-pub(super) fn reply(answer: Result<Answer, AskError>) -> Reply {
+pub(crate) fn reply(answer: Result<Answer, AskError>) -> Reply {
     match answer {
         Ok(Answer::Refused(refusal)) => Reply::Error(refused(refusal)),
         Ok(answer) => Reply::Answer(answer),
@@ -199,7 +209,7 @@ pub(super) fn reply(answer: Result<Answer, AskError>) -> Reply {
     }
 }
 
-pub(super) fn refused(refusal: Refusal) -> ErrorDetail {
+pub(crate) fn refused(refusal: Refusal) -> ErrorDetail {
     let code = match refusal.kind {
         RefusalKind::NotFound => "not_found",
         RefusalKind::Invalid => "invalid",
@@ -209,7 +219,7 @@ pub(super) fn refused(refusal: Refusal) -> ErrorDetail {
     ErrorDetail { code: code.into(), message: refusal.message, help: refusal.help, problems: Vec::new() }
 }
 
-pub(super) fn not_answered(error: &AskError) -> ErrorDetail {
+pub(crate) fn not_answered(error: &AskError) -> ErrorDetail {
     let (code, help) = match error {
         AskError::NotConnected => ("not_connected", Some("`waggle cluster ls` shows since when")),
         AskError::Deadline(_) => ("deadline", None),

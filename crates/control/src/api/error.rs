@@ -10,6 +10,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use std::str::FromStr;
+use waggle_model::ClusterName;
 
 /// Why a request was not done.
 #[derive(Debug)]
@@ -55,6 +56,18 @@ impl ApiError {
     pub fn help(mut self, help: impl Into<String>) -> ApiError {
         self.detail.help = Some(help.into());
         self
+    }
+
+    /// What one cluster said instead of an answer, when only that cluster was asked.
+    pub fn from_reply(cluster: &ClusterName, detail: ErrorDetail) -> ApiError {
+        let status = match detail.code.as_str() {
+            "not_found" => StatusCode::NOT_FOUND,
+            "invalid" => StatusCode::UNPROCESSABLE_ENTITY,
+            "conflict" => StatusCode::CONFLICT,
+            "too_large" => StatusCode::PAYLOAD_TOO_LARGE,
+            _ => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        ApiError { status, detail: ErrorDetail { message: format!("{cluster}: {}", detail.message), ..detail } }
     }
 
     /// All problems; the message counts them.

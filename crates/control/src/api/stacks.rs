@@ -1,8 +1,10 @@
 //! Stacks.
 
-use super::error::{Body, Named};
-use super::types::{DeployRequest, Deployed, StackServices, StackView};
+use super::ask::select;
+use super::error::{Body, Named, Params};
+use super::types::{AdoptRequest, DeployRequest, Deployed, Planned, RollbackRequest, StackServices, StackView};
 use super::{Api, ApiError, Caller, now};
+use crate::deploy::adopt::adoption;
 use crate::records::{Edit, Removing, RolloutRecord, Stack, keys};
 use crate::{deploy as deploying, views};
 use axum::extract::State;
@@ -18,6 +20,54 @@ pub(super) async fn deploy(
     Body(request): Body<DeployRequest>,
 ) -> Result<Json<Deployed>, ApiError> {
     let deployed = deploying::deploy(&api.store, &api.vault, &api.sessions, &caller, stack, request, now()).await?;
+    api.wake.now();
+    Ok(Json(deployed))
+}
+
+/// What a deploy would do in each cluster; nothing is stored.
+pub(super) async fn plan(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Named(stack): Named<StackName>,
+    params: Params,
+    Body(request): Body<DeployRequest>,
+) -> Result<Json<Planned>, ApiError> {
+    params.only(&[])?;
+    let clusters = select(&api, &params.clusters()).await?;
+    let planned = deploying::plan(&api.store, &api.sessions, &caller, clusters, stack, request, now()).await?;
+    Ok(Json(planned))
+}
+
+pub(super) async fn rollback(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Named(stack): Named<StackName>,
+    Body(request): Body<RollbackRequest>,
+) -> Result<Json<Deployed>, ApiError> {
+    let deployed = deploying::rollback(&*api.store, &caller, &stack, request.release.as_deref(), now()).await?;
+    api.wake.now();
+    Ok(Json(deployed))
+}
+
+pub(super) async fn plan_adoption(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Named(stack): Named<StackName>,
+    Body(request): Body<AdoptRequest>,
+) -> Result<Json<Planned>, ApiError> {
+    let clusters = select(&api, &[]).await?;
+    let adoption = adoption(&api.store, &api.sessions, &caller, &stack, &request.from, now()).await?;
+    Ok(Json(adoption.plan(&api.sessions, &caller, clusters).await))
+}
+
+pub(super) async fn adopt(
+    State(api): State<Api>,
+    Extension(caller): Extension<Caller>,
+    Named(stack): Named<StackName>,
+    Body(request): Body<AdoptRequest>,
+) -> Result<Json<Deployed>, ApiError> {
+    let adoption = adoption(&api.store, &api.sessions, &caller, &stack, &request.from, now()).await?;
+    let deployed = adoption.deploy(&api.store, &api.vault, &caller, request.release, now()).await?;
     api.wake.now();
     Ok(Json(deployed))
 }

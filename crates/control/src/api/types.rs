@@ -223,6 +223,53 @@ pub struct LogEvent {
     pub error: Option<ErrorDetail>,
 }
 
+/// `POST /v1/stacks/{stack}/plan` takes a [`DeployRequest`]; `POST /v1/stacks/{stack}/adopt/plan` an [`AdoptRequest`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Planned {
+    /// As it would be stored.
+    pub release: ReleaseId,
+    pub images: BTreeMap<String, String>,
+    pub warnings: Vec<String>,
+    /// `Answer::Plan` of each.
+    pub clusters: BTreeMap<ClusterName, Reply>,
+}
+
+/// `POST /v1/stacks/{stack}/rollback`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RollbackRequest {
+    /// The first digits of its id; without it, the one before the current.
+    #[serde(default)]
+    pub release: Option<String>,
+}
+
+/// `POST /v1/stacks/{stack}/adopt`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdoptRequest {
+    /// Whose objects become the release.
+    pub from: ClusterName,
+    /// The release that was planned; another is refused.
+    #[serde(default)]
+    pub release: Option<ReleaseId>,
+}
+
+/// `GET /v1/verify?stack=NAME`
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct VerifyView {
+    pub stacks: BTreeMap<StackName, StackProof>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StackProof {
+    /// Every cluster answered, runs the release it should, and all have the same objects.
+    pub proven: bool,
+    /// What speaks against it, in words.
+    pub against: Vec<String>,
+    /// `Answer::Verified` of each.
+    pub clusters: BTreeMap<ClusterName, Reply>,
+}
+
 /// `POST /v1/nodes/{node}`
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

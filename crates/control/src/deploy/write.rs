@@ -89,12 +89,12 @@ pub async fn release(store: &dyn Store, caller: &Caller, given: Release, now: Ti
 }
 
 /// A release as it is stored and sent.
-struct Named {
-    release: Release,
+pub(super) struct Named {
+    pub(super) release: Release,
     bound: Bound,
 }
 
-fn named(loaded: &Loaded, release: &Release) -> Result<Named, ApiError> {
+pub(super) fn named(loaded: &Loaded, release: &Release) -> Result<Named, ApiError> {
     let mut bound = loaded.stacks.get(&release.body.stack).map(|stack| stack.bound.clone()).unwrap_or_default();
     let objects = Objects::from_json(&release.body.objects);
     let objects = objects.map_err(|error| ApiError::internal(waggle_daemon::tasks::chain(&error)))?;

@@ -1,10 +1,13 @@
 //! `waggle stack`
 
+mod adopt;
 mod config;
 mod convert;
 pub mod deploy;
 pub mod files;
 mod look;
+mod plan;
+mod rollback;
 mod table;
 
 use crate::client::url::encode;
@@ -25,6 +28,8 @@ Examples:
   waggle stack deploy -c compose.yml -c prod.yml shop
   waggle stack config -c compose.yml -c prod.yml
   waggle stack convert -c compose.yml -c prod.yml shop
+  waggle stack plan -c compose.yml shop
+  waggle stack rollback shop
   waggle stack ls
   waggle stack ps shop
   waggle stack logs -f shop
@@ -38,6 +43,9 @@ pub struct Args {
 enum Action {
     Deploy(deploy::Args),
     Config(config::Args),
+    Plan(plan::Args),
+    Rollback(rollback::Args),
+    Adopt(adopt::Args),
     Convert(convert::Args),
     /// List stacks
     #[command(after_help = "Example:\n  waggle stack ls")]
@@ -70,6 +78,9 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     match args.action {
         Action::Deploy(args) => return deploy::run(args, global).await,
         Action::Config(args) => return config::run(&args),
+        Action::Plan(args) => return plan::run(args, global).await,
+        Action::Rollback(args) => return rollback::run(args, global).await,
+        Action::Adopt(args) => return adopt::run(args, global).await,
         Action::Convert(args) => return convert::run(&args),
         Action::Ls => {
             let stacks: Vec<StackView> = global.client()?.get("/v1/stacks").await?;

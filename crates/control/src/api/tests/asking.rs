@@ -97,3 +97,66 @@ async fn services_of_the_federation_are_changed_through_desired_state() {
     us.stop().await;
     server.stop().await;
 }
+
+async fn settled(server: &Server, deployed: &Value) {
+    let path = format!("/v1/rollouts/{}", deployed["rollout"]);
+    server.until(&path, |view| view["rollout"]["state"] == "done").await;
+}
+
+#[tokio::test]
+async fn plans_store_nothing_and_rollbacks_go_to_every_cluster() {
+    let server = Server::start().await;
+    server.put("/v1/federation", federation()).await;
+    let (eu, us) = (Agent::join(&server, "eu-1").await, Agent::join(&server, "us-1").await);
+    let nameserver = Nameserver::join(&server, "ns1").await;
+    let (status, planned) = server.post("/v1/stacks/shop/plan", stack(Some(b"secret"))).await;
+    assert_eq!(status, StatusCode::OK, "{planned}");
+    assert!(planned["clusters"]["us-1"]["answer"]["plan"].is_object(), "{planned}");
+    assert_eq!(server.get("/v1/stacks").await.1, json!([]));
+    assert!(server.get("/v1/releases").await.1.as_array().unwrap().is_empty());
+
+    let (_, first) = server.post("/v1/stacks/shop/deploy", stack(None)).await;
+    settled(&server, &first).await;
+    let (status, body) = server.post("/v1/stacks/shop/rollback", json!({})).await;
+    assert_eq!((status, &body["error"]["code"]), (StatusCode::CONFLICT, &json!("conflict")), "nothing before it");
+    let (_, second) = server.post("/v1/stacks/shop/deploy", stack(Some(b"secret"))).await;
+    settled(&server, &second).await;
+    let (status, back) = server.post("/v1/stacks/shop/rollback", json!({})).await;
+    assert_eq!((status, &back["release"]), (StatusCode::OK, &first["release"]), "{back}");
+    settled(&server, &back).await;
+    let digits = &second["release"].as_str().unwrap()[..8];
+    let (_, forth) = server.post("/v1/stacks/shop/rollback", json!({ "release": digits })).await;
+    assert_eq!(forth["release"], second["release"]);
+    us.until_told(|desired| desired["stacks"]["shop"]["release"] == second["release"]).await;
+
+    let (_, verified) = server.get("/v1/verify?stack=shop").await;
+    let proof = &verified["stacks"]["shop"];
+    assert_eq!(proof["proven"], false, "these agents know no release: {proof}");
+    assert!(proof["against"][0].as_str().unwrap().contains("has release none"), "{proof}");
+    assert_eq!(server.get("/v1/verify?stack=none").await.0, StatusCode::NOT_FOUND);
+    nameserver.stop().await;
+    eu.stop().await;
+    us.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_cluster_has_becomes_a_release() {
+    let server = Server::start().await;
+    server.put("/v1/federation", federation()).await;
+    let agent = Agent::join(&server, "eu-1").await;
+    let (status, planned) = server.post("/v1/stacks/old/adopt/plan", json!({ "from": "eu-1" })).await;
+    assert_eq!((status, &planned["warnings"]), (StatusCode::OK, &json!(["a note"])), "{planned}");
+    assert_eq!(planned["clusters"]["us-1"]["error"]["code"], "not_connected");
+    let other = json!({ "from": "eu-1", "release": "ab".repeat(32) });
+    assert_eq!(server.post("/v1/stacks/old/adopt", other).await.0, StatusCode::CONFLICT);
+    let same = json!({ "from": "eu-1", "release": planned["release"] });
+    let (status, deployed) = server.post("/v1/stacks/old/adopt", same).await;
+    assert_eq!((status, &deployed["release"]), (StatusCode::OK, &planned["release"]), "{deployed}");
+    let pinned = format!("registry.example/web:1@sha256:{}", "cd".repeat(32));
+    agent.until_told(|desired| desired["stacks"]["old"]["objects"].as_str().is_some_and(|o| o.contains(&pinned))).await;
+    let (status, body) = server.post("/v1/stacks/old/adopt/plan", json!({ "from": "us-1" })).await;
+    assert_eq!((status, &body["error"]["code"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("not_connected")));
+    agent.stop().await;
+    server.stop().await;
+}

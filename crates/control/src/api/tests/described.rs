@@ -89,6 +89,10 @@ fn schemas_are_what_the_code_reads() {
     check::<super::super::types::Scale>(&document, "Scale");
     check::<super::super::types::PruneImages>(&document, "PruneImages");
     check::<super::super::types::WantedToken>(&document, "WantedToken");
+    check::<super::super::types::Planned>(&document, "Planned");
+    check::<super::super::types::RollbackRequest>(&document, "RollbackRequest");
+    check::<super::super::types::AdoptRequest>(&document, "AdoptRequest");
+    check::<super::super::types::VerifyView>(&document, "VerifyView");
     for (at, form) in document["components"]["schemas"]["Answer"]["oneOf"].as_array().unwrap().iter().enumerate() {
         let sample = sample(&document, form);
         if let Err(error) = serde_json::from_value::<waggle_model::ask::Answer>(sample.clone()) {

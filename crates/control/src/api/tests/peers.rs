@@ -12,7 +12,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tonic::transport::Channel;
 use waggle_daemon::Tasks;
-use waggle_model::ask::{Answer, LogChunk, LogLine, NodeRow, Question, Refusal, RefusalKind, Rows};
+use waggle_model::ask::{
+    Answer, ClusterPlan, Export, LogChunk, LogLine, NodeRow, Question, Refusal, RefusalKind, Rows, Verified,
+};
 use waggle_model::desired::Desired;
 use waggle_model::health::Verdict;
 use waggle_model::observed::{Observed, ObservedStack, Phase, Swarm};
@@ -181,6 +183,13 @@ fn answers(name: &str, asked: &Ask) -> Option<Vec<Answered>> {
             let over = Answer::Refused(refusal(RefusalKind::Unavailable, "the Engine went away"));
             Some(vec![message(&chunk("one", 0), true), message(&chunk("two", 3), true), message(&over, false)])
         }
+        Question::Plan { .. } => Some(vec![message(&Answer::Plan(ClusterPlan::default()), false)]),
+        Question::Export { .. } => Some(vec![message(&Answer::Export(exported()), false)]),
+        // The same in every cluster, though of no release.
+        Question::Verify { .. } => {
+            let objects = [("service shop_web".to_owned(), "aa".to_owned())].into();
+            Some(vec![message(&Answer::Verified(Verified { objects, ..Verified::default() }), false)])
+        }
         Question::UpdateService { service, .. } if service == "alone" => {
             Some(vec![message(&Answer::Done("done by the agent".into()), false)])
         }
@@ -189,6 +198,13 @@ fn answers(name: &str, asked: &Ask) -> Option<Vec<Answered>> {
         }
         _ => None,
     }
+}
+
+fn exported() -> Export {
+    let mut spec = waggle_stack::objects::service::ServiceSpec { name: "old_web".into(), ..Default::default() };
+    spec.task_template.container_spec.image = format!("registry.example/web:1@sha256:{}", "cd".repeat(32));
+    let objects = waggle_stack::Objects { services: [("web".to_owned(), spec)].into(), ..Default::default() };
+    Export { objects: objects.canonical_json(), notes: vec!["a note".into()], ..Export::default() }
 }
 
 fn observed(desired: &Desired) -> Observed {
