@@ -3,6 +3,7 @@
 //! They run one at a time (the test group `swarm`), need root and a Docker Engine, and fail without them.
 
 mod bad_input;
+mod closed_registry;
 mod disk_full;
 mod kills;
 mod outage;

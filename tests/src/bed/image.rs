@@ -7,22 +7,68 @@ use anyhow::Result;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
 
 pub struct Registry {
     pub host: Host,
     pub process: Process,
 }
 
+/// Somebody whom a closed registry lets in.
+#[derive(Clone, Copy, Debug)]
+pub struct Account {
+    pub user: &'static str,
+    pub password: &'static str,
+    /// Of the password, by bcrypt.
+    pub hash: &'static str,
+    /// Base64 of `user:password`.
+    pub auth: &'static str,
+}
+
 const PORT: u16 = 5000;
+/// Below the host's directory: docker's configuration, and whom a closed registry lets in.
+const DOCKER_CONFIG: &str = "docker-config";
+const ACCOUNTS: &str = "htpasswd";
+
+fn write_accounts(host: &Host, accounts: &[Account]) -> Result<()> {
+    let lines: String = accounts.iter().map(|account| format!("{}:{}\n", account.user, account.hash)).collect();
+    Ok(fs::write(host.dir().join(ACCOUNTS), lines)?)
+}
 
 impl Registry {
     pub fn start(host: &Host) -> Result<Registry> {
+        Registry::start_with(host, "")
+    }
+
+    /// One that lets in these accounts only; the first one publishes.
+    pub fn start_closed(host: &Host, accounts: &[Account]) -> Result<Registry> {
+        let dir = host.dir();
+        fs::create_dir_all(dir.join(DOCKER_CONFIG))?;
+        let auth = accounts.first().map_or("", |account| account.auth);
+        let login = format!("{{\"auths\": {{\"{}\": {{\"auth\": \"{auth}\"}}}}}}", Registry::name(host));
+        fs::write(dir.join(DOCKER_CONFIG).join("config.json"), login)?;
+        write_accounts(host, accounts)?;
+        let path = dir.join(ACCOUNTS).display().to_string();
+        Registry::start_with(host, &format!("auth: {{htpasswd: {{realm: bed, path: {path}}}}}\n"))
+    }
+
+    /// From now on these accounts are let in, and no others.
+    pub fn set_accounts(&self, accounts: &[Account]) -> Result<()> {
+        write_accounts(&self.host, accounts)
+    }
+
+    /// Directory with the docker configuration of whom the images are published by.
+    pub fn docker_config(&self) -> PathBuf {
+        self.host.dir().join(DOCKER_CONFIG)
+    }
+
+    fn start_with(host: &Host, rest: &str) -> Result<Registry> {
         let dir = host.dir();
         fs::create_dir_all(&dir)?;
         let config = dir.join("registry.yml");
         let storage = dir.join("registry").display().to_string();
         let text = format!(
-            "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {storage}}}}}\nhttp: {{addr: {}:{PORT}}}\n",
+            "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {storage}}}}}\nhttp: {{addr: {}:{PORT}}}\n{rest}",
             host.address
         );
         fs::write(&config, text)?;
@@ -57,7 +103,7 @@ impl Registry {
         process::run("tar", &["-C", &root_text, "-cf", &tar_text, "."])?;
         let image = format!("{}/web:{tag}", Registry::name(&self.host));
         engine.docker(&["import", &tar_text, &image])?;
-        engine.docker(&["push", &image])?;
+        engine.docker(&["--config", &self.docker_config().display().to_string(), "push", &image])?;
         fs::remove_file(&tar)?;
         Ok(image)
     }
