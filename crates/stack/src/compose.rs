@@ -213,7 +213,7 @@ pub(crate) struct Resources {
     pub memory_bytes: Option<i64>,
     pub pids: Option<i64>,
     /// Kind and amount, in file order.
-    pub generic: Vec<(String, i64)>,
+    pub generic: Vec<Option<(String, i64)>>,
 }
 
 #[derive(Clone, Debug, Default)]

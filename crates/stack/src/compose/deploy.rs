@@ -81,11 +81,10 @@ fn reservations(at: &At<'_>) -> Option<Resources> {
     let mut map = at.map()?;
     let mut reservations = cpus_and_memory(&mut map);
     for item in map.take("generic_resources").and_then(|at| at.items()).unwrap_or_default() {
-        let spec = item.map().and_then(|mut item| item.take("discrete_resource_spec"));
-        if let Some(mut spec) = spec.and_then(|at| at.map()) {
-            let kind = spec.string("kind").unwrap_or_default();
-            reservations.generic.push((kind, spec.integer("value").unwrap_or_default()));
-        }
+        let spec = item.map().and_then(|mut item| item.take("discrete_resource_spec")).and_then(|at| at.map());
+        reservations.generic.push(
+            spec.map(|mut spec| (spec.string("kind").unwrap_or_default(), spec.integer("value").unwrap_or_default())),
+        );
     }
     Some(reservations)
 }

@@ -115,6 +115,8 @@ impl Converter<'_> {
     }
 }
 
-fn generic((kind, value): &(String, i64)) -> GenericResource {
-    GenericResource { discrete: Some(DiscreteResource { kind: kind.clone(), value: *value }) }
+/// One that says nothing is sent as such.
+fn generic(resource: &Option<(String, i64)>) -> GenericResource {
+    let discrete = |(kind, value): &(String, i64)| DiscreteResource { kind: kind.clone(), value: *value };
+    GenericResource { discrete: resource.as_ref().map(discrete) }
 }
