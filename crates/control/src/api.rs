@@ -5,11 +5,11 @@
 
 mod ask;
 mod clusters;
+mod connections;
 mod error;
 mod events;
 mod federation;
 mod guard;
-mod listener;
 mod logs;
 mod openapi;
 mod registries;
@@ -26,9 +26,9 @@ mod why;
 mod tests;
 
 pub(crate) use ask::{not_answered, refused, reply};
+pub use connections::{CONNECTIONS_MAX, FIRST_REQUEST_MAX, IDLE_MAX, serve};
 pub use error::ApiError;
 pub use guard::Caller;
-pub use listener::{Bounded, CONNECTIONS_MAX};
 
 use crate::ca::Authority;
 use crate::reconcile::{Activation, Loaded, Seen, Wake, load};

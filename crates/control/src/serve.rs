@@ -1,6 +1,6 @@
 //! Wiring: open, bind, build, spawn. Everything that can be wrong at start is found before anything runs.
 
-use crate::api::{Api, Bounded, EVENTS_MAX, Parts, REQUESTS_MAX, service};
+use crate::api::{self, Api, EVENTS_MAX, Parts, REQUESTS_MAX, service};
 use crate::ca::{Authority, CaError};
 use crate::config::Config;
 use crate::identity::Join;
@@ -166,7 +166,7 @@ impl Control {
         let config = tls::server(&self.current, Clients::NotAsked, tls::ALPN_API)?;
         let (incoming, accepting) = accept("api_listen", self.api, config, &stop)?;
         tasks.spawn_essential("API connections", accepting);
-        let api = Api::new(Parts {
+        let parts = Parts {
             store: self.store,
             vault: self.vault,
             ca: self.ca,
@@ -177,9 +177,8 @@ impl Control {
             stop: stop.clone(),
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             events: Arc::new(Semaphore::new(EVENTS_MAX)),
-        });
-        let serving = axum::serve(Bounded::new(incoming), service(api)).with_graceful_shutdown(stop.cancelled_owned());
-        tasks.spawn_essential("API", async move { serving.await });
+        };
+        tasks.spawn_essential("API", api::serve(incoming, service(Api::new(parts)), stop));
         Ok(())
     }
 }

@@ -159,6 +159,13 @@ pub struct Connection {
     _place: OwnedSemaphorePermit,
 }
 
+impl Connection {
+    /// Whether the handshake agreed on HTTP/2.
+    pub fn speaks_http2(&self) -> bool {
+        self.stream.get_ref().1.alpn_protocol() == Some(b"h2")
+    }
+}
+
 impl Connected for Connection {
     type ConnectInfo = <TlsServerStream as Connected>::ConnectInfo;
 

@@ -1,4 +1,5 @@
 mod asking;
+mod crowd;
 mod described;
 mod peers;
 mod server;

@@ -18,9 +18,9 @@ use waggle_wire::tls;
 pub(super) struct Server {
     dir: tempfile::TempDir,
     tasks: Tasks,
-    api: SocketAddr,
+    pub(super) api: SocketAddr,
     pub(super) grpc: SocketAddr,
-    ca: [u8; 32],
+    pub(super) ca: [u8; 32],
 }
 
 pub(super) fn config(dir: &Path) -> Config {
