@@ -38,9 +38,11 @@ pub enum LoginError {
     Contended,
 }
 
-/// What somebody logs in with.
+/// What somebody logs in with; the same in the body of a request and in the sealed record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Credentials {
+    #[serde(default)]
     pub username: String,
     #[serde(default)]
     pub password: Secret,

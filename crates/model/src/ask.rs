@@ -218,12 +218,15 @@ pub struct StoredRow {
     pub updated: Timestamp,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LogChunk {
     pub lines: Vec<LogLine>,
     /// Lines that nobody took in time and were dropped before these.
     #[serde(default)]
     pub dropped: u64,
+    /// Services or tasks that have no log, and why, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -284,8 +287,12 @@ pub struct Verified {
     pub release: Option<crate::release::ReleaseId>,
     /// Object (`service shop_web`) → SHA-256 (hex) of its normal form as the swarm has it.
     pub objects: BTreeMap<String, String>,
-    /// What differs from the release; empty: nothing.
+    /// What differs from what the cluster was told to run, which is the release and what people changed since; empty:
+    /// nothing.
     pub differences: Vec<ObjectChange>,
+    /// What people changed since the release, or what it leaves to the swarm, in words; no hash tells of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overridden: Vec<String>,
 }
 
 /// A stack as a swarm has it.

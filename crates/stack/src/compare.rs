@@ -194,12 +194,20 @@ fn payloads(kind: Kind, desired: &Objects, current: &Current, changes: &mut Vec<
             changes.push(whole(kind, name, true));
             continue;
         };
-        let (Some(new), Some(old)) = (payload.sha256(), existing.labels.get(labels::SHA256)) else { continue };
-        if new != old {
-            let hash = |hash: &str| Some(Value::String(format!("sha256:{hash}")));
-            let (old, new) = (hash(old), hash(new));
-            let (name, path) = (name.clone(), "content".to_owned());
-            changes.push(Change { kind, name, path, old, new, restart: Restart::No });
+        let Payload::Managed { sha256, spec } = payload else { continue };
+        let mut differs = |path: String, old: Option<String>, new: Option<String>| {
+            let (old, new) = (old.map(Value::String), new.map(Value::String));
+            changes.push(Change { kind, name: name.clone(), path, old, new, restart: Restart::No });
+        };
+        if let Some(old) = existing.hash().filter(|old| *old != sha256) {
+            differs("content".into(), Some(format!("sha256:{old}")), Some(format!("sha256:{sha256}")));
+        }
+        let keys: BTreeSet<&String> = spec.labels.keys().chain(existing.labels.keys()).collect();
+        for key in keys.into_iter().filter(|key| !labels::is_own(key)) {
+            let (old, new) = (existing.labels.get(key), spec.labels.get(key));
+            if old != new {
+                differs(format!("labels.{key}"), old.cloned(), new.cloned());
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ mod services;
 #[cfg(test)]
 mod tests;
 
-pub use form::forms;
+pub use form::{Forms, forms};
 pub use removal::removal;
 pub use services::again;
 

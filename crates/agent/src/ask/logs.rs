@@ -5,11 +5,11 @@
 
 use super::look::{named, task_name};
 use super::{Asked, Gone, Out, Refusal, invalid, is_of, not_found};
-use crate::engine::{LogOf, LogOptions, LogRecord, LogStream, Service, Whose};
+use crate::engine::{LogOf, LogOptions, LogRecord, LogStream, Service, Task, Whose};
 use bytes::Bytes;
 use futures_util::future::{try_join, try_join_all};
 use futures_util::stream::{SelectAll, StreamExt, select_all};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
 use waggle_model::ask::{Answer, LOG_LINES_MAX, LogChunk, LogLine, LogQuery, LogTarget};
@@ -29,12 +29,18 @@ const NAMES_INTERVAL: Duration = Duration::from_secs(1);
 
 pub(super) async fn answer(asked: &Asked, query: LogQuery, out: &Out) -> Result<(), Gone> {
     match open(asked, &query).await {
-        Ok((lines, names)) => relay(asked, lines, names, query.follow, out).await,
+        Ok(opened) => relay(asked, opened, query.follow, out).await,
         Err(refusal) => out.whole(&Answer::Refused(refusal)).await,
     }
 }
 
-async fn open(asked: &Asked, query: &LogQuery) -> Result<(SelectAll<LogStream>, Names), Refusal> {
+struct Opened {
+    lines: SelectAll<LogStream>,
+    names: Names,
+    silent: Vec<Silent>,
+}
+
+async fn open(asked: &Asked, query: &LogQuery) -> Result<Opened, Refusal> {
     let services = asked.engine.services().await?;
     let service = |one: &Service| (LogOf::Service(one.id.clone()), one.spec.task_template.container_spec.tty);
     let sources: Vec<(LogOf, bool)> = match &query.target {
@@ -60,17 +66,21 @@ async fn open(asked: &Asked, query: &LogQuery) -> Result<(SelectAll<LogStream>, 
         async move { asked.engine.logs(of, &options).await }
     });
     let streams = try_join_all(streams).await?;
-    Ok((select_all(streams), Names::load(asked, &services).await?))
+    let tasks = asked.engine.tasks_of(&Whose::Everybodys).await?;
+    let silent = sources.iter().filter_map(|(of, _)| Silent::of(of, &services, &tasks)).collect();
+    Ok(Opened { lines: select_all(streams), names: Names::load(asked, &services).await?, silent })
 }
 
 async fn relay(
     asked: &Asked,
-    mut source: SelectAll<LogStream>,
-    mut names: Names,
+    Opened { lines: mut source, mut names, mut silent }: Opened,
     follow: bool,
     out: &Out,
 ) -> Result<(), Gone> {
     let mut waiting = Waiting::default();
+    if follow {
+        waiting.notes = silent.drain(..).filter(|one| !one.began).map(|one| one.note).collect();
+    }
     let mut left = if follow { u64::MAX } else { LOG_LINES_MAX };
     let mut ended = None;
     loop {
@@ -86,6 +96,7 @@ async fn relay(
                 Some(Ok(_)) if left == 0 => ended = Some(Some(too_many())),
                 Some(Ok(record)) => {
                     left -= 1;
+                    silent.retain(|one| !one.tasks.contains(&record.task));
                     names.learn(asked, &record).await;
                     names.lines(record).for_each(|line| waiting.push(line));
                 }
@@ -93,6 +104,7 @@ async fn relay(
             place = out.place(), if !waiting.is_empty() => place?.send(waiting.chunk(), true),
         }
     }
+    waiting.notes = silent.into_iter().map(|one| one.note).collect();
     let last = ended.flatten().map_or(Answer::Logs(waiting.take()), Answer::Refused);
     out.whole(&last).await
 }
@@ -104,12 +116,49 @@ fn too_many() -> Refusal {
     }
 }
 
+/// A service or task that is asked for and may have written nothing, because nothing of it goes well.
+struct Silent {
+    /// Its tasks; a line of one of them, and it was not silent.
+    tasks: BTreeSet<String>,
+    /// Some task had a container.
+    began: bool,
+    note: String,
+}
+
+impl Silent {
+    /// `None`: one of its tasks runs or came to a good end, and may be silent.
+    fn of(of: &LogOf, services: &[Service], tasks: &[Task]) -> Option<Silent> {
+        let (id, meant): (_, Vec<&Task>) = match of {
+            LogOf::Service(id) => (id, tasks.iter().filter(|task| task.service == *id).collect()),
+            LogOf::Task(id) => (id, tasks.iter().filter(|task| task.id == *id).collect()),
+        };
+        let well = |task: &&Task| matches!(&*task.state, "running" | "complete" | "shutdown" | "remove" | "orphaned");
+        if meant.iter().any(well) {
+            return None;
+        }
+        let name =
+            |id: &str| services.iter().find(|one| one.id == id).map_or(id.to_owned(), |one| one.spec.name.clone());
+        let note = match meant.iter().max_by_key(|task| (task.at, &task.id)) {
+            None => format!("{} has no log: it has no task", name(id)),
+            Some(task) => {
+                let why = if task.error.is_empty() { String::new() } else { format!(": {}", task.error) };
+                let (of, task_name) = (name(&task.service), task_name(&name(&task.service), task));
+                format!("{of} has no log: its newest task {task_name} is {}{why}", task.state)
+            }
+        };
+        let began = meant.iter().any(|task| !task.container.is_empty());
+        Some(Silent { tasks: meant.into_iter().map(|task| task.id.clone()).collect(), began, note })
+    }
+}
+
 /// Lines on their way, oldest first.
 #[derive(Default)]
 struct Waiting {
     lines: VecDeque<LogLine>,
     bytes: usize,
     dropped: u64,
+    /// To be said with the next lines, or without.
+    notes: Vec<String>,
 }
 
 impl Waiting {
@@ -129,7 +178,7 @@ impl Waiting {
     }
 
     fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        self.lines.is_empty() && self.notes.is_empty()
     }
 
     fn is_chunk(&self) -> bool {
@@ -142,7 +191,8 @@ impl Waiting {
     }
 
     fn take(&mut self) -> LogChunk {
-        let mut chunk = LogChunk { lines: Vec::new(), dropped: std::mem::take(&mut self.dropped) };
+        let (dropped, notes) = (std::mem::take(&mut self.dropped), std::mem::take(&mut self.notes));
+        let mut chunk = LogChunk { lines: Vec::new(), dropped, notes };
         let mut bytes = 0;
         while chunk.lines.len() < CHUNK_LINES && bytes < CHUNK_BYTES {
             let Some(line) = self.pop() else { break };

@@ -47,7 +47,7 @@ type Fields = BTreeMap<(Kind, String), Vec<Change>>;
 
 fn fields(stack: &StackName, wanted: &Wanted<'_>, current: &Current) -> Fields {
     let mut fields = Fields::new();
-    let compared = compare::compare(stack, wanted.objects, current);
+    let compared = compare::compare(stack, &wanted.over(current), current);
     for change in compared.into_iter().filter(|change| !change.path.is_empty()) {
         fields.entry((change.kind, change.name.clone())).or_default().push(change);
     }

@@ -211,6 +211,47 @@ async fn logs_of_a_stack_are_merged_and_end() {
     assert_eq!(bed.refused(logs(LogTarget::Service("none".into()), false, None)).await.kind, RefusalKind::NotFound);
 }
 
+/// All messages of one question about logs, until its end.
+async fn whole_log(bed: &mut Bed, question: &Question) -> Vec<waggle_model::ask::LogChunk> {
+    let id = bed.start(question);
+    let mut chunks = Vec::new();
+    loop {
+        let message = bed.message().await;
+        chunks.push(chunk(&message));
+        bed.desk.took(id);
+        if !message.more {
+            return chunks;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_never_ran_is_told_where_its_log_would_be() {
+    let mut bed = bed().await;
+    let mut nowhere = spec(None, "nowhere", replicated(1));
+    nowhere.task_template.placement =
+        Some(serde_json::from_value(serde_json::json!({ "Constraints": ["node.labels.moon==full"] })).unwrap());
+    bed.fake.create_service(&nowhere, None).await.unwrap();
+    bed.fake.create_service(&spec(None, "empty", replicated(0)), None).await.unwrap();
+    bed.fake.advance(Timestamp(120_000));
+    let of = |name: &str, follow| logs(LogTarget::Service(name.into()), follow, None);
+    let notes =
+        |chunks: &[waggle_model::ask::LogChunk]| chunks.iter().flat_map(|one| one.notes.clone()).collect::<Vec<_>>();
+    let said = notes(&whole_log(&mut bed, &of("nowhere", false)).await);
+    assert!(
+        said.len() == 1 && said[0].starts_with("nowhere has no log: its newest task nowhere.1 is pending: "),
+        "{said:?}"
+    );
+    let said = notes(&whole_log(&mut bed, &of("empty", false)).await);
+    assert_eq!(said, ["empty has no log: it has no task"]);
+    assert!(notes(&whole_log(&mut bed, &of("alone", false)).await).is_empty(), "it runs and is silent");
+    // Who follows is told at once.
+    let id = bed.start(&of("nowhere", true));
+    let first = bed.message().await;
+    assert!(first.more && chunk(&first).notes[0].contains("is pending"), "{first:?}");
+    bed.desk.withdraw(id);
+}
+
 #[tokio::test]
 async fn following_a_flood_without_reading_drops_and_counts() {
     let mut bed = bed().await;

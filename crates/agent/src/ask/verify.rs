@@ -6,7 +6,7 @@ use crate::seen::look;
 use waggle_model::StackName;
 use waggle_model::ask::{RefusalKind, Verb, Verified};
 use waggle_stack::Objects;
-use waggle_stack::diff::{Wanted, forms};
+use waggle_stack::diff::{Forms, Wanted, forms};
 use waggle_stack::release::sha256_hex;
 
 impl Asked {
@@ -27,9 +27,9 @@ impl Asked {
             let message = format!("the swarm's objects cannot be those of the release: {}", plan.problems.join("; "));
             return Err(Refusal { kind: RefusalKind::Conflict, message, help: None });
         }
-        let forms = forms(&objects, &seen.current());
-        let hashes = forms.into_iter().map(|(object, form)| (object, sha256_hex(form.as_bytes())));
+        let Forms { objects, overridden } = forms(&wanted, &seen.current());
+        let hashes = objects.into_iter().map(|(object, form)| (object, sha256_hex(form.as_bytes())));
         let differences = plan.changes.into_iter().filter(|change| change.verb != Verb::Adopt).collect();
-        Ok(Verified { release: Some(told.release), objects: hashes.collect(), differences })
+        Ok(Verified { release: Some(told.release), objects: hashes.collect(), differences, overridden })
     }
 }

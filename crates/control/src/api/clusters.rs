@@ -34,6 +34,7 @@ pub(super) async fn new_token(
         };
         parsed.map_err(|error| ApiError::invalid(error.to_string()))?;
     }
+    let warnings = unlisted(&api, &wanted).await?;
     let made = tokens::create(&*api.store, &api.ca, kind, wanted.name, now()).await;
     let (token, expires_at) = made.map_err(|error| match error {
         TokenError::Store(error) => error.into(),
@@ -41,7 +42,21 @@ pub(super) async fn new_token(
         other => ApiError::internal(other.to_string()),
     })?;
     tracing::info!(by = caller.name, ?kind, "join token made");
-    Ok(Json(TokenView { token: token.expose(), expires_at, control: api.advertise.clone() }))
+    Ok(Json(TokenView { token: token.expose(), expires_at, control: api.advertise.clone(), warnings }))
+}
+
+/// An agent may join before its cluster is applied, so a name that the federation lacks is no error.
+async fn unlisted(api: &Api, wanted: &NewToken) -> Result<Vec<String>, ApiError> {
+    let (TokenKind::Cluster, Some(name)) = (wanted.kind, &wanted.name) else { return Ok(Vec::new()) };
+    let clusters = api.load().await?.state.federation.clusters;
+    if clusters.keys().any(|cluster| cluster.as_str() == name) {
+        return Ok(Vec::new());
+    }
+    let text = format!(
+        "the federation lists no cluster {name}: nothing is deployed there until it does (`waggle apply`); if the name is \
+         a mistake, make another token"
+    );
+    Ok(vec![text])
 }
 
 pub(super) async fn all(State(api): State<Api>) -> Result<Json<Vec<ClusterView>>, ApiError> {

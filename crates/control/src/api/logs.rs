@@ -2,7 +2,7 @@
 
 use super::ask::{not_answered, refused, select};
 use super::error::Params;
-use super::types::LogEvent;
+use super::types::{ErrorDetail, LogEvent};
 use super::{Api, ApiError, Caller};
 use crate::sessions::agents::{ASK_DEADLINE, Answers, AskError};
 use axum::Extension;
@@ -11,7 +11,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{BoxStream, Stream, StreamExt, once, select_all, unfold};
 use std::convert::Infallible;
 use waggle_model::ClusterName;
-use waggle_model::ask::{Answer, LogQuery, LogTarget, Question};
+use waggle_model::ask::{Answer, LogChunk, LogQuery, LogTarget, Question};
 
 /// Name of each event.
 const EVENT: &str = "log";
@@ -72,12 +72,13 @@ fn of_one(cluster: ClusterName, answers: Answers, follow: bool) -> BoxStream<'st
             match next.await {
                 Ok(None) => None,
                 Ok(Some(Answer::Logs(chunk))) => {
-                    let event = LogEvent { cluster, lines: chunk.lines, dropped: chunk.dropped, error: None };
+                    let LogChunk { lines, dropped, notes } = chunk;
+                    let event = LogEvent { cluster, lines, dropped, notes, error: None };
                     Some((event, Some(answers)))
                 }
                 Ok(Some(Answer::Refused(refusal))) => {
                     let error = Some(refused(refusal));
-                    Some((LogEvent { cluster, lines: Vec::new(), dropped: 0, error }, None))
+                    Some((ended(cluster, error), None))
                 }
                 Ok(Some(_)) => Some((failed(cluster, &AskError::Answer("it is no log".into())), None)),
                 Err(error) => Some((failed(cluster, &error), None)),
@@ -88,5 +89,9 @@ fn of_one(cluster: ClusterName, answers: Answers, follow: bool) -> BoxStream<'st
 }
 
 fn failed(cluster: ClusterName, error: &AskError) -> LogEvent {
-    LogEvent { cluster, lines: Vec::new(), dropped: 0, error: Some(not_answered(error)) }
+    ended(cluster, Some(not_answered(error)))
+}
+
+fn ended(cluster: ClusterName, error: Option<ErrorDetail>) -> LogEvent {
+    LogEvent { cluster, lines: Vec::new(), dropped: 0, notes: Vec::new(), error }
 }

@@ -3,7 +3,7 @@
 use super::error::{Body, Named};
 use super::types::{LoginStored, LoginView, NewLogin};
 use super::{Api, ApiError, Caller, now};
-use crate::logins::{self, Credentials, Login, LoginError};
+use crate::logins::{self, Login, LoginError};
 use axum::extract::State;
 use axum::{Extension, Json};
 use std::str::FromStr;
@@ -29,10 +29,8 @@ pub(super) async fn put(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
     Named(Registry(registry)): Named<Registry>,
-    Body(wanted): Body<NewLogin>,
+    Body(credentials): Body<NewLogin>,
 ) -> Result<Json<LoginStored>, ApiError> {
-    let NewLogin { username, password, identity_token } = wanted;
-    let credentials = Credentials { username, password, identity_token };
     let by = (caller.name.as_str(), now());
     let kept = logins::put(&*api.store, &api.vault, &registry, &credentials, by).await;
     let (login, changed) = kept.map_err(|error| match error {

@@ -29,6 +29,9 @@ pub(super) async fn all(
     let releases = list::<Release>(&*api.store, keys::RELEASES).await?.into_iter().map(|(_, found)| found.value);
     let wanted = releases.filter(|release| filter.stack.as_ref().is_none_or(|stack| release.body.stack == *stack));
     let mut views: Vec<_> = wanted.map(|release| views::release(&loaded, &release, false)).collect();
+    if let Some(stack) = filter.stack.filter(|stack| views.is_empty() && !loaded.stacks.contains_key(stack)) {
+        return Err(ApiError::not_found(format!("there is no stack {stack}")).help("`waggle stack ls` lists them"));
+    }
     views.sort_by_key(|view| (std::cmp::Reverse(view.created_at), view.id));
     Ok(Json(views))
 }

@@ -4,13 +4,15 @@ use super::ask::{ask, merged, select};
 use super::error::{Body, Named, Params};
 use super::types::{Asked, ErrorDetail, Reply, Scale};
 use super::{Api, ApiError, Caller};
-use crate::reconcile::Loaded;
+use crate::reconcile::{Loaded, Seen};
 use crate::records::{Edit, keys};
 use crate::sessions::agents::ASK_DEADLINE;
 use axum::extract::State;
 use axum::{Extension, Json};
 use std::collections::{BTreeMap, BTreeSet};
 use waggle_model::ask::{Answer, Question, ServiceChange};
+use waggle_model::observed::Phase;
+use waggle_model::rollout::{Rollout, State as RolloutState};
 use waggle_model::{ClusterName, StackName};
 use waggle_stack::Objects;
 
@@ -75,12 +77,13 @@ async fn overridden(
     change: ServiceChange,
 ) -> Result<BTreeMap<ClusterName, Reply>, ApiError> {
     for _ in 0..super::rollouts::ATTEMPTS_MAX {
-        let loaded = api.load().await?;
+        let (loaded, seen) = (api.load().await?, api.seen());
         let mut stacks = BTreeMap::new();
         let mut replies = BTreeMap::new();
         for cluster in clusters {
             let Some(managed) = managed(&loaded, cluster, service) else { continue };
-            let reply = match managed.refusal(&loaded, service, change) {
+            let refusal = managed.refusal(&loaded, service, change).or_else(|| managed.failed(&loaded, &seen, cluster));
+            let reply = match refusal {
                 Some(refusal) => Reply::Error(refusal),
                 None => {
                     let Some(record) = loaded.stacks.get(&managed.stack) else { continue };
@@ -155,5 +158,26 @@ impl Managed {
             }
             _ => None,
         }
+    }
+
+    /// An agent holds still after a failure until it is given another attempt: what was changed meanwhile would have no
+    /// effect, and then one at an unexpected time.
+    fn failed(&self, loaded: &Loaded, seen: &Seen, cluster: &ClusterName) -> Option<ErrorDetail> {
+        let (stack, state) = (&self.stack, loaded.state.stacks.get(&self.stack)?);
+        let observed = seen.agent(cluster).1.and_then(|(observed, _)| observed.stacks.get(stack))?;
+        let Phase::Failed(why) = &observed.phase else { return None };
+        if observed.attempt != state.wanted(cluster).attempt {
+            return None;
+        }
+        let help = match state.active() {
+            Some(Rollout { id, state: RolloutState::Held { .. }, .. }) => format!(
+                "`waggle rollout resume {id}` tries it again, `waggle rollout abort {id}` or `waggle stack rollback {stack}` \
+                 goes back"
+            ),
+            Some(Rollout { id, .. }) => format!("rollout {id} is under way; `waggle rollout show {id}` tells how far"),
+            None => format!("deploy it again, or go back with `waggle stack rollback {stack}`"),
+        };
+        let message = format!("nothing of stack {stack} is changed in this cluster until it is tried again: {why}");
+        Some(ErrorDetail { code: "conflict".into(), message, help: Some(help), problems: Vec::new() })
     }
 }

@@ -91,6 +91,7 @@ async fn errors_always_have_the_same_body() {
         (server.post("/v1/rollouts/7/pause", json!({})).await, StatusCode::NOT_FOUND, "not_found"),
         (server.get("/v1/releases/xyz").await, StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
         (server.get("/v1/releases/abcdef").await, StatusCode::NOT_FOUND, "not_found"),
+        (server.get("/v1/releases?stack=nothing").await, StatusCode::NOT_FOUND, "not_found"),
         (server.get("/v1/why?name=www.shop.example").await, StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
         (server.ask(Method::DELETE, "/v1/stacks/none", None).await, StatusCode::NOT_FOUND, "not_found"),
     ];
@@ -121,6 +122,12 @@ async fn a_federation_is_checked_and_applied_once() {
     assert_eq!((&again["changed"], &again["plan_generation"]), (&json!(false), &first["plan_generation"]));
     let (_, stored) = server.get("/v1/federation").await;
     assert_eq!(stored["clusters"]["us-1"]["addresses"], json!(["192.0.2.2"]));
+
+    let token = async |name: Value| server.post("/v1/tokens", json!({ "kind": "cluster", "name": name })).await.1;
+    assert_eq!(token(json!("eu-1")).await["warnings"], Value::Null);
+    assert_eq!(token(Value::Null).await["warnings"], Value::Null);
+    let slip = token(json!("eu-11")).await;
+    assert!(slip["warnings"][0].as_str().unwrap().contains("no cluster eu-11") && slip["token"].is_string(), "{slip}");
     server.stop().await;
 }
 

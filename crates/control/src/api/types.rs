@@ -1,7 +1,6 @@
 //! Bodies of the HTTP API, used by the server here and by the command line. JSON, snake_case, unknown fields refused in
 //! requests; times are RFC 3339 nowhere and milliseconds since the epoch everywhere (`*_at`).
 
-use crate::secret::Secret;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use waggle_model::ask::{Answer, LogLine, NodeChange, Role};
@@ -55,6 +54,9 @@ pub struct TokenView {
     pub expires_at: Timestamp,
     /// Where agents and nameservers dial: control's gRPC address as it advertises it.
     pub control: String,
+    /// What may have been meant otherwise, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// `GET /v1/clusters`, `GET /v1/clusters/{name}`
@@ -117,17 +119,7 @@ pub struct Applied {
 }
 
 /// `PUT /v1/registries/{registry}`
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NewLogin {
-    #[serde(default)]
-    pub username: String,
-    #[serde(default)]
-    pub password: Secret,
-    /// Instead of a password, where a registry gave one.
-    #[serde(default)]
-    pub identity_token: Secret,
-}
+pub use crate::logins::Credentials as NewLogin;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LoginStored {
@@ -218,6 +210,9 @@ pub struct LogEvent {
     /// Lines that were not taken in time, before these.
     #[serde(default)]
     pub dropped: u64,
+    /// Services or tasks that have no log, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// The last event of this cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorDetail>,
@@ -262,12 +257,30 @@ pub struct VerifyView {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StackProof {
-    /// Every cluster answered, runs the release it should, and all have the same objects.
+    /// Every cluster answered, has what it was told to, and all have the same objects of the same release.
     pub proven: bool,
-    /// What speaks against it, in words.
+    /// What speaks against it, in words. Of clusters that are being updated just now nothing is expected.
     pub against: Vec<String>,
+    /// The rollout that has not ended: nothing is proven before it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<ProofRollout>,
+    /// What each cluster was told to run.
+    #[serde(default)]
+    pub releases: BTreeMap<ClusterName, ReleaseId>,
     /// `Answer::Verified` of each.
     pub clusters: BTreeMap<ClusterName, Reply>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProofRollout {
+    pub id: u64,
+    pub release: ReleaseId,
+    /// In words.
+    pub state: String,
+    /// It goes on by itself, or a person paused it; otherwise it was held and waits for a person.
+    pub moving: bool,
+    /// Clusters that it is busy with.
+    pub under_way: Vec<ClusterName>,
 }
 
 /// `POST /v1/nodes/{node}`

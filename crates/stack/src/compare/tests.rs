@@ -229,6 +229,31 @@ fn whole_objects_and_their_content() {
 }
 
 #[test]
+fn labels_of_secrets_and_configs() {
+    let labelled = "secrets: {s: {file: s, labels: {team: sea, old: b}}}\nconfigs: {c: {file: c, labels: {a: b}}}";
+    let objects = objects(&format!("services: {{a: {{image: nginx}}}}\n{labelled}"));
+    let labels = |more: &[(&str, &str)]| -> Labels {
+        let all =
+            [(labels::NAMESPACE, "shop")].iter().chain(more).map(|(key, value)| (key.to_string(), value.to_string()));
+        all.collect()
+    };
+    let payload = |name: &str, more: &[(&str, &str)]| crate::diff::CurrentPayload {
+        name: name.into(),
+        labels: labels(more),
+        ..Default::default()
+    };
+    let mut current = running(&objects);
+    // Whose it is and what it holds is written beside them, and is no difference.
+    current
+        .secrets
+        .push(payload("shop_s", &[("team", "land"), ("old", "b"), ("gone", "x"), (labels::MANAGED, "true")]));
+    current.configs.push(payload("shop_c", &[("a", "b")]));
+    // The first is the network that nobody made.
+    let shown: Vec<String> = compare(&stack(), &objects, &current).iter().skip(1).map(ToString::to_string).collect();
+    assert_eq!(shown, ["secret shop_s: labels.gone x → (none)", "secret shop_s: labels.team land → sea"]);
+}
+
+#[test]
 fn a_change_reads_back_from_its_json() {
     let found = changes("services: {a: {image: nginx}}", "services: {a: {image: nginx, tty: true}}");
     let text = serde_json::to_string(&found).unwrap();

@@ -112,7 +112,7 @@ impl<'a> Diff<'a> {
 
 impl CurrentPayload {
     /// SHA-256 of the bytes, as far as it can be known.
-    fn hash(&self) -> Option<&String> {
+    pub(crate) fn hash(&self) -> Option<&String> {
         self.content.as_ref().or_else(|| self.labels.get(labels::SHA256))
     }
 }

@@ -5,8 +5,8 @@
 
 use super::{Action, Conflict, Current, CurrentService, Diff, Wanted, is_managed, normal};
 use crate::labels;
-use crate::objects::Labels;
 use crate::objects::service::{PortConfig, ServiceSpec};
+use crate::objects::{Labels, Objects};
 use std::collections::BTreeSet;
 
 impl<'a> Diff<'a> {
@@ -109,6 +109,19 @@ impl Wanted<'_> {
             replicated.replicas = Some(replicas);
         }
         spec
+    }
+
+    /// The objects with the numbers of replicas that they are written with over what is there.
+    pub fn over(&self, current: &Current) -> Objects {
+        let mut objects = self.objects.clone();
+        for (key, spec) in &mut objects.services {
+            let existing = current.services.iter().find(|existing| existing.spec.name == spec.name);
+            let replicas = self.replicas(key, existing.map(|existing| &existing.spec));
+            if let (Some(replicated), Some(replicas)) = (&mut spec.mode.replicated, replicas) {
+                replicated.replicas = Some(replicas);
+            }
+        }
+        objects
     }
 
     /// Where the file does not decide.

@@ -114,6 +114,7 @@ pub async fn join_token(
         TokenKind::Nameserver => "nameserver --name",
     };
     let token: TokenView = client.post("/v1/tokens", &NewToken { kind, name: name.clone() }).await?;
+    token.warnings.iter().for_each(|warning| terminal::warn(warning));
     output::show(global.format, &token, |_| {
         let name = name.as_deref().unwrap_or("NAME");
         format!(

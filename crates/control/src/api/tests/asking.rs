@@ -98,6 +98,40 @@ async fn services_of_the_federation_are_changed_through_desired_state() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn nothing_is_changed_of_a_stack_that_failed() {
+    let server = Server::start().await;
+    server.put("/v1/federation", federation()).await;
+    let eu = Agent::join(&server, "eu-1").await;
+    let us = Agent::join(&server, "us-1").await;
+    let mut request = stack(None);
+    (request["routes"], request["promotion"]["on_failure"]) = (json!([]), json!("hold"));
+    let mut objects: waggle_stack::Objects = serde_json::from_str(request["objects"].as_str().unwrap()).unwrap();
+    let web = objects.services.get_mut("web").unwrap();
+    web.name = "shop_web".into();
+    web.mode.replicated = Some(Default::default());
+    web.task_template.container_spec.env = vec!["BROKEN=1".into()];
+    request["objects"] = objects.canonical_json().into();
+    let (status, deployed) = server.post("/v1/stacks/shop/deploy", request).await;
+    assert_eq!(status, StatusCode::OK, "{deployed}");
+    let path = format!("/v1/rollouts/{}", deployed["rollout"]);
+    server.until(&path, |view| view["rollout"]["state"]["held"].is_object()).await;
+
+    for path in ["/v1/services/shop_web/scale?cluster=eu-1", "/v1/services/shop_web/force?cluster=eu-1"] {
+        let body = if path.contains("scale") { json!({ "replicas": 5 }) } else { json!({}) };
+        let (_, body) = server.post(path, body).await;
+        let error = &body["clusters"]["eu-1"]["error"];
+        let (message, help) =
+            (error["message"].as_str().unwrap_or_default(), error["help"].as_str().unwrap_or_default());
+        assert!(message.contains("0 of 1 tasks running") && error["code"] == "conflict", "{body}");
+        assert!(help.contains("waggle rollout resume 1") && help.contains("waggle rollout abort 1"), "{body}");
+    }
+    assert_eq!(eu.told()["stacks"]["shop"]["overrides"], json!({}));
+    eu.stop().await;
+    us.stop().await;
+    server.stop().await;
+}
+
 async fn settled(server: &Server, deployed: &Value) {
     let path = format!("/v1/rollouts/{}", deployed["rollout"]);
     server.until(&path, |view| view["rollout"]["state"] == "done").await;

@@ -179,7 +179,9 @@ fn answers(name: &str, asked: &Ask) -> Option<Vec<Answered>> {
             Some(vec![message(&Answer::Nodes(Rows { rows: vec![row], left_out: 0 }), false)])
         }
         Question::Logs(_) => {
-            let chunk = |text: &str, dropped| Answer::Logs(LogChunk { lines: vec![line(text)], dropped });
+            let chunk = |text: &str, dropped| {
+                Answer::Logs(LogChunk { lines: vec![line(text)], dropped, ..LogChunk::default() })
+            };
             let over = Answer::Refused(refusal(RefusalKind::Unavailable, "the Engine went away"));
             Some(vec![message(&chunk("one", 0), true), message(&chunk("two", 3), true), message(&over, false)])
         }
@@ -211,7 +213,10 @@ fn observed(desired: &Desired) -> Observed {
     let stack = |stack: &waggle_model::desired::DesiredStack| ObservedStack {
         release: Some(stack.release),
         attempt: stack.attempt,
-        phase: Phase::Converged,
+        phase: match stack.objects.contains("BROKEN") {
+            true => Phase::Failed("web: 0 of 1 tasks running".into()),
+            false => Phase::Converged,
+        },
         services: BTreeMap::new(),
         drift: Vec::new(),
         serving: stack.routes.keys().map(|route| (route.clone(), true)).collect(),

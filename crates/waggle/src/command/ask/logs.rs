@@ -86,6 +86,9 @@ pub async fn run(of: (&str, &str), clusters: &Clusters, options: &Options, globa
                 format!("{}: {} lines came faster than they were read and are missing", event.cluster, event.dropped);
             terminal::warn(&text);
         }
+        for text in &event.notes {
+            terminal::note(&clean(&format!("{}: {text}", event.cluster)));
+        }
         errors.extend(event.error.inspect(|error| note(&event.cluster, error)));
     }
     printer.print(&window.rest())?;

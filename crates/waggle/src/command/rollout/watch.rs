@@ -7,7 +7,7 @@ use crate::progress::{Display, Outcome, outcome};
 use crate::terminal;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
-use waggle_control::api::types::{ErrorDetail, RolloutView};
+use waggle_control::api::types::{Deployed, ErrorDetail, RolloutView};
 
 /// How long is waited unless said otherwise.
 pub const TIMEOUT: &str = "1h";
@@ -18,6 +18,32 @@ const RETRY_LAST: Duration = Duration::from_secs(3);
 const REOPEN: Duration = Duration::from_millis(500);
 /// Name of an event that says why there are no more.
 const ERROR: &str = "error";
+
+/// Options of every command that begins a rollout.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Wait {
+    /// Do not wait for the rollout
+    #[arg(short, long)]
+    detach: bool,
+    /// Longest time to wait
+    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse, default_value = TIMEOUT)]
+    timeout: Duration,
+}
+
+impl Wait {
+    /// Waits for the rollout that was begun, if one was, or says how to.
+    pub async fn until_done(&self, client: &Client, deployed: &Deployed) -> Result<Exit, Failure> {
+        let id = deployed.rollout;
+        if deployed.unchanged {
+            return Ok(Exit::Done);
+        }
+        if self.detach {
+            terminal::note(&format!("Watch it with `waggle rollout watch {id}`."));
+            return Ok(Exit::Done);
+        }
+        watch(client, id, self.timeout, Format::Table).await
+    }
+}
 
 /// Follows a rollout until it ends, `limit` has passed, or Ctrl-C. Progress goes to standard error; with JSON every
 /// state goes to standard output, one per line.

@@ -4,7 +4,7 @@ use super::plan;
 use crate::client::url::encode;
 use crate::command::Global;
 use crate::command::ask::agreed;
-use crate::command::rollout::watch;
+use crate::command::rollout::watch::Wait;
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Format};
 use crate::terminal;
@@ -33,12 +33,8 @@ pub struct Args {
     /// Agree beforehand
     #[arg(short, long)]
     yes: bool,
-    /// Do not wait for the rollout
-    #[arg(short, long)]
-    detach: bool,
-    /// Longest time to wait
-    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse, default_value = watch::TIMEOUT)]
-    timeout: Duration,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
@@ -64,12 +60,5 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     output::show(global.format, &deployed, |_| {
         format!("Release {}, rollout {}.\n", deployed.release.short(), deployed.rollout)
     })?;
-    if deployed.unchanged {
-        return Ok(Exit::Done);
-    }
-    if args.detach {
-        terminal::note(&format!("Watch it with `waggle rollout watch {}`.", deployed.rollout));
-        return Ok(Exit::Done);
-    }
-    watch::watch(&client, deployed.rollout, args.timeout, Format::Table).await
+    args.wait.until_done(&client, &deployed).await
 }

@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::client::url::encode;
-use crate::command::rollout::watch;
+use crate::command::rollout::watch::Wait;
 use crate::command::stack::files::{self, Files};
 use crate::command::{Global, registry, release};
 use crate::docker_config::{self, DockerConfig};
@@ -36,12 +36,8 @@ Examples:
 pub struct Args {
     #[command(flatten)]
     files: Files,
-    /// Do not wait for the rollout
-    #[arg(short, long)]
-    detach: bool,
-    /// Longest time to wait
-    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse, default_value = watch::TIMEOUT)]
-    timeout: Duration,
+    #[command(flatten)]
+    wait: Wait,
     /// Keep the logins that docker has on this machine for the registries of the stack's images with control, which
     /// hands them to the clusters
     #[arg(long)]
@@ -58,16 +54,7 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     }
     let deployed = submit(&client, &args.stack, &request).await?;
     output::show(global.format, &deployed, |colour| text(&deployed, colour))?;
-
-    let id = deployed.rollout;
-    if deployed.unchanged {
-        return Ok(Exit::Done);
-    }
-    if args.detach {
-        terminal::note(&format!("Watch it with `waggle rollout watch {id}`."));
-        return Ok(Exit::Done);
-    }
-    watch::watch(&client, id, args.timeout, output::Format::Table).await
+    args.wait.until_done(&client, &deployed).await
 }
 
 /// Reads and renders the files; warnings are printed.

@@ -2,11 +2,9 @@
 
 use crate::client::url::encode;
 use crate::command::Global;
-use crate::command::rollout::watch;
+use crate::command::rollout::watch::Wait;
 use crate::exit::{Exit, Failure};
 use crate::output;
-use crate::terminal;
-use std::time::Duration;
 use waggle_control::api::types::{Deployed, RollbackRequest};
 use waggle_model::StackName;
 
@@ -23,12 +21,8 @@ pub struct Args {
     stack: StackName,
     /// The first digits of a release's id (see `waggle release ls`)
     release: Option<String>,
-    /// Do not wait for the rollout
-    #[arg(short, long)]
-    detach: bool,
-    /// Longest time to wait
-    #[arg(long, value_name = "DURATION", value_parser = crate::duration::parse, default_value = watch::TIMEOUT)]
-    timeout: Duration,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
@@ -42,12 +36,5 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
             false => format!("Back to release {release}, rollout {}.\n", deployed.rollout),
         }
     })?;
-    if deployed.unchanged {
-        return Ok(Exit::Done);
-    }
-    if args.detach {
-        terminal::note(&format!("Watch it with `waggle rollout watch {}`.", deployed.rollout));
-        return Ok(Exit::Done);
-    }
-    watch::watch(&client, deployed.rollout, args.timeout, output::Format::Table).await
+    args.wait.until_done(&client, &deployed).await
 }

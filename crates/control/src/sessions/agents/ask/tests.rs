@@ -31,7 +31,7 @@ fn nodes() -> Answer {
 }
 
 fn lines(dropped: u64) -> Answer {
-    Answer::Logs(LogChunk { lines: Vec::new(), dropped })
+    Answer::Logs(LogChunk { dropped, ..LogChunk::default() })
 }
 
 #[tokio::test]
