@@ -187,7 +187,11 @@ impl Pass<'_> {
                 continue;
             }
             if let Some(kept) = &step.volumes_kept {
-                self.writes += execute::prune_volumes(self.engine, &name, kept).await;
+                let pruned = execute::prune_volumes(self.engine, &name, kept).await;
+                self.writes += pruned.tried;
+                if let Some(attempt) = memory.attempt_mut(&name) {
+                    attempt.volumes_pruned = pruned.done;
+                }
             }
             let removing = step.phase == Phase::Removing;
             let done = execute::run(self.engine, &self.given, &mut ids, step.actions).await;

@@ -281,8 +281,8 @@ pub trait Engine: Send + Sync {
     /// Engine's own node. A wake-up and no more: it may miss things, and it ends when the connection does.
     async fn changes(&self) -> Result<BoxStream<'static, ()>, EngineError>;
 
-    /// Names of a stack's volumes on the Engine's own node that no container uses.
-    async fn unused_volumes(&self, stack: &StackName) -> Result<Vec<String>, EngineError>;
+    /// Names of a stack's volumes on the Engine's own node: those that containers use, or those that none does.
+    async fn volumes(&self, stack: &StackName, used: bool) -> Result<Vec<String>, EngineError>;
     async fn remove_volume(&self, name: &str) -> Result<(), EngineError>;
 
     /// What the last health check of a container on the Engine's own node said; `None` if it is not there or has none.

@@ -49,7 +49,7 @@ pub struct Attempt {
     /// Something was written since it converged: what Swarm gives up on now is the attempt's again.
     #[serde(default)]
     pub rewriting: bool,
-    /// The stack's unused volumes were removed.
+    /// All of the stack's volumes that the release lacks were removed.
     #[serde(default)]
     pub volumes_pruned: bool,
     /// When what the release lacks was last tried to be removed.

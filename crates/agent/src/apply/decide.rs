@@ -290,7 +290,6 @@ impl Deciding<'_> {
             return step;
         }
         attempt.tidied = Some(self.now);
-        attempt.volumes_pruned |= volumes;
         let mounts = objects.services.values().flat_map(|spec| &spec.task_template.container_spec.mounts);
         let volumes_kept = volumes.then(|| mounts.map(|mount| mount.source.clone()).collect());
         Step { actions: afterwards, tidying: true, volumes_kept, ..step }

@@ -5,6 +5,7 @@ use crate::advice::advice;
 use crate::engine::{Engine, EngineError, Kind};
 use crate::logins::Login;
 use crate::seen::Seen;
+use futures_util::future::try_join;
 use futures_util::{FutureExt, StreamExt, stream};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -188,22 +189,32 @@ fn named(action: &Action) -> (&'static str, &str) {
     }
 }
 
-/// Removes a stack's unused volumes of the Engine's node but those `kept`; the number of those that it tried.
-pub(super) async fn prune_volumes(engine: &dyn Engine, stack: &StackName, kept: &BTreeSet<String>) -> usize {
-    let unused = match engine.unused_volumes(stack).await {
-        Ok(unused) => unused,
+/// What [`prune_volumes`] did.
+pub(super) struct PrunedVolumes {
+    /// Removals that were tried.
+    pub tried: usize,
+    /// Nothing is left to remove, now or once a container is gone: Swarm removes those of a service after the service.
+    pub done: bool,
+}
+
+/// Removes a stack's unused volumes of the Engine's node but those `kept`.
+pub(super) async fn prune_volumes(engine: &dyn Engine, stack: &StackName, kept: &BTreeSet<String>) -> PrunedVolumes {
+    let found = try_join(engine.volumes(stack, false), engine.volumes(stack, true)).await;
+    let (unused, used) = match found {
+        Ok(found) => found,
         Err(error) => {
-            tracing::warn!(%stack, %error, "unused volumes cannot be listed");
-            return 0;
+            tracing::warn!(%stack, %error, "volumes cannot be listed");
+            return PrunedVolumes { tried: 0, done: false };
         }
     };
-    let mut removed = 0;
+    let mut pruned = PrunedVolumes { tried: 0, done: used.iter().all(|name| kept.contains(name)) };
     for name in unused.iter().filter(|name| !kept.contains(*name)) {
         tracing::info!(%stack, volume = name, "removing an unused volume");
-        removed += 1;
+        pruned.tried += 1;
         if let Err(error) = engine.remove_volume(name).await {
+            pruned.done = false;
             tracing::warn!(%stack, volume = name, %error, "the volume stays");
         }
     }
-    removed
+    pruned
 }

@@ -409,9 +409,9 @@ impl Engine for Docker {
         Ok(bytes.take_while(|bytes| ready(bytes.is_ok())).map(drop).boxed())
     }
 
-    async fn unused_volumes(&self, stack: &StackName) -> Result<Vec<String>, EngineError> {
+    async fn volumes(&self, stack: &StackName, used: bool) -> Result<Vec<String>, EngineError> {
         let label = format!("{}={stack}", waggle_stack::labels::NAMESPACE);
-        let path = filtered("/volumes", &json!({"label": [label], "dangling": ["true"]}).to_string());
+        let path = filtered("/volumes", &json!({"label": [label], "dangling": [(!used).to_string()]}).to_string());
         let found: read::Volumes = self.call("volumes", self.socket.get(&path)).await?;
         Ok(found.names())
     }

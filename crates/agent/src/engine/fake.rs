@@ -330,8 +330,8 @@ impl Engine for Fake {
         Ok(unfold(self.reach()?.changes.subscribe(), changed).boxed())
     }
 
-    async fn unused_volumes(&self, stack: &StackName) -> Result<Vec<String>, EngineError> {
-        Ok(self.reach()?.unused_volumes(stack))
+    async fn volumes(&self, stack: &StackName, used: bool) -> Result<Vec<String>, EngineError> {
+        Ok(self.reach()?.volumes_of(stack, used))
     }
 
     async fn remove_volume(&self, name: &str) -> Result<(), EngineError> {

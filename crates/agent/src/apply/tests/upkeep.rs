@@ -1,6 +1,7 @@
 //! Looking after a stack that runs: versions, adoption, numbers by hand, drift.
 
 use super::*;
+use crate::engine::fake::Timing;
 use waggle_model::desired::Override;
 use waggle_model::release::{Drift, Prune, Upkeep};
 use waggle_stack::objects::service::{Mount, VolumeOptions};
@@ -20,6 +21,12 @@ impl Bed {
 
     fn change(&mut self, change: Override) {
         self.stack().overrides.insert("web".into(), change);
+    }
+
+    async fn pass_for(&mut self, time: Duration) {
+        for _ in 0..time.as_millis() / STEP.as_millis() {
+            self.pass().await;
+        }
     }
 
     async fn task_ids(&self) -> Vec<String> {
@@ -325,11 +332,40 @@ async fn unused_volumes_go_when_asked_for_and_only_those_that_the_release_lacks(
     bed.calm().await;
     bed.want(2, 1, &with(&["data"]));
     bed.calm().await;
-    assert_eq!(bed.fake.unused_volumes(&shop()).await.unwrap(), ["shop_cache"], "data stays unless asked");
+    assert_eq!(bed.fake.volumes(&shop(), false).await.unwrap(), ["shop_cache"], "data stays unless asked");
     bed.want(3, 1, &with(&[]));
     bed.upkeep(Upkeep { prune: Prune::Volumes, ..Upkeep::default() });
     bed.calm().await;
-    assert!(bed.fake.unused_volumes(&shop()).await.unwrap().is_empty());
+    assert!(bed.fake.volumes(&shop(), false).await.unwrap().is_empty());
+}
+
+/// Swarm ends the tasks of a removed service after the service is gone, and until then they hold its volumes.
+#[tokio::test]
+async fn a_volume_goes_also_if_its_last_task_ends_after_the_release_has_converged() {
+    let mut bed = Bed::new();
+    let mut both = objects(service("shop:1", 1));
+    let mut more = service("shop:1", 1);
+    (more.name, more.endpoint_spec) = ("shop_more".into(), None);
+    more.task_template.container_spec.mounts = vec![Mount {
+        source: "shop_heap".into(),
+        target: "/heap".into(),
+        kind: "volume".into(),
+        volume_options: Some(VolumeOptions { labels: own("shop"), ..VolumeOptions::default() }),
+        ..Mount::default()
+    }];
+    both.services.insert("more".into(), more);
+    bed.want(1, 1, &both);
+    bed.calm().await;
+    bed.fake.set_timing(Timing { stop: Duration::from_secs(5), ..Timing::default() });
+    bed.want(2, 1, &objects(service("shop:1", 1)));
+    bed.upkeep(Upkeep { prune: Prune::Volumes, ..Upkeep::default() });
+    bed.converge().await;
+    assert_eq!(bed.fake.volumes(&shop(), true).await.unwrap(), ["shop_heap"], "still in use");
+    bed.pass_for(Duration::from_secs(20)).await;
+    assert!(bed.fake.volumes(&shop(), false).await.unwrap().is_empty());
+    let writes = bed.writes;
+    bed.pass_for(Duration::from_secs(20)).await;
+    assert_eq!(bed.writes, writes, "nothing is left to do");
 }
 
 #[tokio::test]

@@ -163,13 +163,13 @@ impl State {
         self.stored.remove(&key).map(drop).ok_or_else(|| EngineError::NotFound(format!("{id} not found")))
     }
 
-    pub(super) fn unused_volumes(&self, stack: &StackName) -> Vec<String> {
-        let used = |name: &String| {
+    pub(super) fn volumes_of(&self, stack: &StackName, used: bool) -> Vec<String> {
+        let is_used = |name: &String| {
             let mut parts = self.tasks.values().filter(|part| !part.is_over());
             parts.any(|part| part.spec.container_spec.mounts.iter().any(|mount| mount.source == *name))
         };
         let of_stack = self.volumes.iter().filter(|(_, of)| *of == stack.as_str()).map(|(name, _)| name);
-        of_stack.filter(|name| !used(name)).cloned().collect()
+        of_stack.filter(|name| is_used(name) == used).cloned().collect()
     }
 
     pub(super) fn health_output(&self, container: &str) -> Option<String> {
