@@ -2,9 +2,11 @@
 //!
 //! They run one at a time (the test group `swarm`), need root and a Docker Engine, and fail without them.
 
+mod adoption;
 mod bad_input;
 mod closed_registry;
 mod disk_full;
+mod everyday;
 mod kills;
 mod outage;
 mod promotion;

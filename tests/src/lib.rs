@@ -7,5 +7,6 @@ pub mod engine_stub;
 pub mod http_client;
 pub mod kit;
 pub mod random;
+pub mod said;
 pub mod shop;
 pub mod steady_client;

@@ -121,9 +121,14 @@ pub fn agreed(yes: bool, question: &str) -> Result<bool, Failure> {
     Ok(false)
 }
 
-/// Ids only, one per line.
+/// Ids of services only, one per line.
 pub fn ids<'a>(ids: impl Iterator<Item = &'a str>) -> String {
     ids.map(|id| table::short(id) + "\n").collect()
+}
+
+/// Ids of tasks only, one per line; docker shortens those of services alone.
+pub fn whole_ids<'a>(ids: impl Iterator<Item = &'a str>) -> String {
+    ids.map(|id| output::table::clean(id) + "\n").collect()
 }
 
 /// An inspected object of each cluster, as docker prints them: a JSON list, each with the cluster it is of.

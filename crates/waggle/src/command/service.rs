@@ -188,7 +188,7 @@ pub async fn ps(global: &Global, path: &str, quiet: bool) -> Result<Exit, Failur
     });
     let now = Timestamp(waggle_daemon::time::now());
     ask::show(global.format, &asked, &answers, |colour| match quiet {
-        true => ask::ids(rows.iter().map(|(_, row)| row.id.as_str())),
+        true => ask::whole_ids(rows.iter().map(|(_, row)| row.id.as_str())),
         false => table::tasks(&rows, now).render(colour),
     })
 }

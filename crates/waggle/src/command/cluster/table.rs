@@ -1,5 +1,6 @@
 //! Clusters for people.
 
+use crate::output::table::clean;
 use crate::output::{Cell, Style, Table, age, cut};
 use waggle_control::api::types::{ClusterStackView, ClusterView};
 use waggle_model::Timestamp;
@@ -62,7 +63,15 @@ pub fn details(cluster: &ClusterView, now: Timestamp, colour: bool) -> String {
     if !cluster.stacks.is_empty() {
         text += &format!("\n{}", stacks(cluster).render(colour));
     }
-    text
+    text + &drift(cluster, colour)
+}
+
+/// What somebody changed behind releases' backs, line by line.
+fn drift(cluster: &ClusterView, colour: bool) -> String {
+    let changes = cluster.stacks.iter().flat_map(|(name, stack)| stack.drift.iter().map(move |what| (name, what)));
+    let line = |(name, what)| Style::Warning.paint(&clean(&format!("! {name} was changed by hand: {what}")), colour);
+    let lines: String = changes.map(line).map(|line| line + "\n").collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
 fn stacks(cluster: &ClusterView) -> Table {

@@ -54,7 +54,7 @@ pub async fn tasks(look: Look, global: &Global) -> Result<Exit, Failure> {
     }
     let now = Timestamp(waggle_daemon::time::now());
     ask::show(global.format, &asked, &answers, |colour| match look.quiet {
-        true => ask::ids(rows.iter().map(|(_, row)| row.id.as_str())),
+        true => ask::whole_ids(rows.iter().map(|(_, row)| row.id.as_str())),
         false => table::tasks(&rows, now).render(colour),
     })
 }
