@@ -210,6 +210,8 @@ pub(crate) struct RestartPolicy {
 pub(crate) struct Resources {
     /// Billionths of a CPU.
     pub nano_cpus: Option<i64>,
+    /// The same, if more CPUs are written than it can say.
+    pub cut_cpus: Option<Spot<i64>>,
     pub memory_bytes: Option<i64>,
     pub pids: Option<i64>,
     /// Kind and amount, in file order.

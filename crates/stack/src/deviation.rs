@@ -22,6 +22,9 @@ pub enum Deviation {
     D13,
     /// Values that no task can run with, such as port 0 or a mount without target: Docker sends them; we refuse them.
     D14,
+    /// A file without services: Docker deploys nothing and says nothing; a release of it would remove what the stack has,
+    /// so we refuse it.
+    D15,
 }
 
 /// Every id and name, and `all`.
@@ -30,7 +33,8 @@ pub enum Deviation {
 pub struct UnknownDeviation(pub String);
 
 impl Deviation {
-    pub const ALL: [Deviation; 5] = [Deviation::D2, Deviation::D3, Deviation::D5, Deviation::D13, Deviation::D14];
+    pub const ALL: [Deviation; 6] =
+        [Deviation::D2, Deviation::D3, Deviation::D5, Deviation::D13, Deviation::D14, Deviation::D15];
 
     /// As the documentation numbers it.
     pub fn id(self) -> &'static str {
@@ -40,6 +44,7 @@ impl Deviation {
             Deviation::D5 => "D5",
             Deviation::D13 => "D13",
             Deviation::D14 => "D14",
+            Deviation::D15 => "D15",
         }
     }
 
@@ -51,6 +56,7 @@ impl Deviation {
             Deviation::D5 => "relative-binds",
             Deviation::D13 => "merge-healthcheck",
             Deviation::D14 => "impossible-values",
+            Deviation::D15 => "empty-stacks",
         }
     }
 

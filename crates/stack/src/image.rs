@@ -87,7 +87,7 @@ pub fn parse(text: &str) -> Result<Image, InvalidImage> {
     if domain.len() + path.len() > NAME_BYTES_MAX {
         return Err(bad("the name is longer than 255 characters"));
     }
-    if name.len() == 64 && name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+    if is_id(name) {
         return Err(bad("it is an image id; name a repository"));
     }
     let tag = match (tag, digest) {
@@ -95,6 +95,11 @@ pub fn parse(text: &str) -> Result<Image, InvalidImage> {
         (tag, _) => tag.map(str::to_owned),
     };
     Ok(Image { domain, path, tag, digest: digest.map(str::to_owned) })
+}
+
+/// Whether this is the id of an image on one node, which docker takes for a reference too.
+pub fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
 /// What stands before the first `/` is a domain if it looks like one: a dot, a port, `localhost`, or upper case.

@@ -67,6 +67,9 @@ impl Merge<'_> {
             let over = take(&own.key);
             merged.push(self.entry(key.shape, own, over));
         }
+        // Nothing appended to nothing is nothing, not an empty list.
+        let appends = |entry: &Entry| keys.find(&entry.key).is_some_and(|key| is_appended(key.shape));
+        over_entries.retain(|entry| !(appends(entry) && is_empty(&entry.value)));
         merged.extend(over_entries);
         Node { value: Value::Map(merged), ..node }
     }
@@ -79,9 +82,7 @@ impl Merge<'_> {
         let (key, key_span) = (base.key.clone(), base.key_span);
         let value = match shape {
             Shape::Number(Number::U64 { optional: true, .. }) => over.value,
-            Shape::Texts { .. } | Shape::TextOrTexts | Shape::TextsOrNumbers | Shape::Hosts | Shape::List(_) => {
-                append(base.value, over.value)
-            }
+            shape if is_appended(shape) => append(base.value, over.value),
             Shape::Test if self.compat.contains(&Deviation::D13) => append(base.value, over.value),
             Shape::Pairs { null: true } => self.environment(base.value, over.value),
             Shape::Pairs { null: false } | Shape::Options { .. } => overlay(base.value, over.value),
@@ -222,6 +223,10 @@ fn entries(node: Node) -> Vec<Entry> {
         Value::Map(entries) => entries,
         _ => Vec::new(),
     }
+}
+
+fn is_appended(shape: Shape) -> bool {
+    matches!(shape, Shape::Texts { .. } | Shape::TextOrTexts | Shape::TextsOrNumbers | Shape::Hosts | Shape::List(_))
 }
 
 /// Every value of `over` wins.

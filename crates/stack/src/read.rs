@@ -86,8 +86,12 @@ impl<'a> At<'a> {
         fits
     }
 
+    /// An integer of at least 0, in all of Go's `uint64`.
     pub fn count(&self) -> Option<u64> {
-        self.int(0, i64::MAX).map(i64::unsigned_abs)
+        match &self.node.value {
+            Value::Int(value) if u64::try_from(*value).is_ok() => u64::try_from(*value).ok(),
+            _ => self.int(0, i64::MAX).map(i64::unsigned_abs),
+        }
     }
 
     pub fn float(&self) -> Option<f64> {

@@ -53,6 +53,7 @@ fn decimal(number: u64, unit: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scalar::cpus::{Nanos, nano_cpus};
     use crate::scalar::{bytes, duration as read};
     use proptest::prelude::*;
 
@@ -80,7 +81,7 @@ mod tests {
         fn what_is_printed_reads_back(number in 0..i64::MAX / 4, shift in 0..60) {
             let number = number >> shift;
             prop_assert_eq!(read::nanos(&duration(number)), Ok(number));
-            prop_assert_eq!(bytes::nano_cpus(&cpus(number)), Ok(number));
+            prop_assert_eq!(nano_cpus(&cpus(number)), Ok(Nanos { value: number, cut: false }));
             let exact = number >> 12;
             prop_assert_eq!(bytes::ram(&memory(exact)), Some(exact));
         }

@@ -2,7 +2,7 @@
 
 use super::{Deploy, Resources, RestartPolicy, Update};
 use crate::read::{At, Map, Spot};
-use crate::scalar::bytes;
+use crate::scalar::cpus::{self, Nanos};
 
 pub(super) fn read(at: &At<'_>) -> Option<Deploy> {
     let mut map = at.map()?;
@@ -89,26 +89,32 @@ fn reservations(at: &At<'_>) -> Option<Resources> {
     Some(reservations)
 }
 
-/// Least CPU and memory Swarm takes.
+/// Least CPU and memory Swarm takes; a size beyond what a number holds is less than nothing.
 const NANO_CPUS_MIN: i64 = 1_000_000;
 const MEMORY_BYTES_MIN: i64 = 4 << 20;
 
 fn cpus_and_memory(map: &mut Map<'_>) -> Resources {
+    let mut cut_cpus = None;
     let nano_cpus = map.take("cpus").and_then(|at| {
         let text = at.string().filter(|text| !text.is_empty())?;
-        match bytes::nano_cpus(&text) {
-            Ok(1..NANO_CPUS_MIN) => at.error("the least number of CPUs is 0.001"),
-            Ok(cpus) => return Some(cpus),
+        match cpus::nano_cpus(&text) {
+            Ok(Nanos { value: ..=-1 | 1..NANO_CPUS_MIN, .. }) => at.error("the least number of CPUs is 0.001"),
+            Ok(Nanos { value, cut }) => {
+                cut_cpus = cut.then(|| at.spot(value));
+                return Some(value);
+            }
             Err(why) => at.error(format!("{text:?} is not a number of CPUs: {why}")),
         }
         None
     });
     let memory_bytes = map.take("memory").and_then(|at| {
         let bytes = at.int(i64::MIN, i64::MAX)?;
-        if (1..MEMORY_BYTES_MIN).contains(&bytes) {
-            at.error("the least amount of memory is 4M");
+        match bytes {
+            ..=-1 => at.error("it is more memory than a number can say"),
+            1..MEMORY_BYTES_MIN => at.error("the least amount of memory is 4M"),
+            _ => {}
         }
         Some(bytes)
     });
-    Resources { nano_cpus, memory_bytes, ..Resources::default() }
+    Resources { nano_cpus, cut_cpus, memory_bytes, ..Resources::default() }
 }

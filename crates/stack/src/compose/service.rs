@@ -86,7 +86,7 @@ fn healthcheck(at: &At<'_>) -> Option<Spot<Healthcheck>> {
         timeout: map.integer("timeout"),
         start_period: map.integer("start_period"),
         start_interval: map.integer("start_interval"),
-        retries: map.count("retries"),
+        retries: map.take("retries").and_then(|at| at.int(0, i64::MAX)).map(i64::unsigned_abs),
         disable: map.bool("disable"),
     };
     Some(at.spot(healthcheck))

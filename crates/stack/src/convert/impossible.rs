@@ -17,11 +17,20 @@ impl Converter<'_> {
         for port in &service.ports {
             self.check_port(port);
         }
+        self.check_cpus(service);
         for Spot { at, .. } in service.volumes.iter().filter(|mount| mount.value.target.is_empty()) {
             self.report.error(at, "target is missing");
         }
         for address in service.dns.iter().flatten().filter(|address| address.parse::<IpAddr>().is_err()) {
             self.report.error(&service.at, format!("dns: {address:?} is not an IP address"));
+        }
+    }
+
+    fn check_cpus(&self, service: &Service) {
+        let resources = [&service.deploy.limits, &service.deploy.reservations].into_iter().flatten();
+        for Spot { value, at } in resources.filter_map(|resources| resources.cut_cpus.as_ref()) {
+            let message = format!("more CPUs than can be sent; docker makes {value} billionths of one of it");
+            self.report.error(at, message);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::Converter;
 use crate::compose::{CredentialSpec as Spec, FileObject, FileReference, Service};
+use crate::objects::scoped;
 use crate::objects::service::{ConfigReference, CredentialSpec, Empty, ReferenceFile, SecretReference};
 use crate::problem::Place;
 use crate::read::Spot;
@@ -42,7 +43,7 @@ impl Converter<'_> {
             }
         }
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let config = self.config_name(spec).unwrap_or_default();
+        let config = self.named_as_docker_looks_for_it(service, spec, at).unwrap_or_default();
         Some(CredentialSpec { config, file: text(&spec.file), registry: text(&spec.registry) })
     }
 
@@ -50,6 +51,25 @@ impl Converter<'_> {
         let key = spec.config.as_ref()?;
         let Spot { value: object, .. } = self.file.configs.get(key)?;
         Some(self.name(key, &object.name, object.external))
+    }
+
+    /// Docker looks for the config among the names in the swarm of all configs of the service: as written, else with the
+    /// stack's prefix. One with a `name` of its own is not found.
+    fn named_as_docker_looks_for_it(&self, service: &Service, spec: &Spec, at: &Place) -> Option<String> {
+        let (key, own) = (spec.config.as_ref()?, self.config_name(spec)?);
+        let name = |reference: &Spot<FileReference>| {
+            let key = &reference.value.source;
+            let Spot { value: object, .. } = self.file.configs.get(key)?;
+            Some(self.name(key, &object.name, object.external))
+        };
+        let names: BTreeSet<String> = service.configs.iter().filter_map(name).chain([own]).collect();
+        let found = [key.clone(), scoped(&self.input.stack, key)].into_iter().find(|name| names.contains(name));
+        if found.is_none() {
+            let help = format!("leave out name of config {key}: it is then called {}", scoped(&self.input.stack, key));
+            let message = format!("credential_spec: docker does not find config {key}, because it has another name");
+            self.report.error_help(at, message, help);
+        }
+        found
     }
 
     fn credential_config(&self, spec: &Spec, at: &Place) -> Option<String> {

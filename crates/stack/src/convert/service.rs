@@ -9,14 +9,16 @@ use crate::objects::service::{
 };
 use crate::problem::Place;
 use crate::read::Spot;
-use crate::{image, labels};
+use crate::{Deviation, image, labels};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Converter<'_> {
     /// Services by their name in the file.
     pub(super) fn services(&self) -> BTreeMap<String, ServiceSpec> {
-        if self.file.services.is_empty() {
-            self.report.error(&Place::default(), "no services are defined");
+        if self.file.services.is_empty() && !self.file.compat.contains(&Deviation::D15) {
+            let help = "to remove the stack: waggle stack rm";
+            let message = "no services are defined; deployed, it would remove every service that the stack has";
+            self.report.error_help(&Place::default(), message, help);
         }
         self.file.services.iter().map(|(name, service)| (name.clone(), self.service(name, service))).collect()
     }
@@ -60,7 +62,12 @@ impl Converter<'_> {
             self.report.error(&service.at, format!("service {key} has no image"));
             return String::new();
         };
-        if let Err(error) = image::parse(value) {
+        if image::is_id(value) {
+            if !self.file.compat.contains(&Deviation::D14) {
+                let help = "name a repository; nodes pull from a registry, which knows no ids";
+                self.report.error_help(at, format!("image {value:?} is an image id"), help);
+            }
+        } else if let Err(error) = image::parse(value) {
             self.report.error(at, error.to_string());
         }
         value.clone()

@@ -19,7 +19,7 @@ pub(crate) struct Normal {
     pub minor: u8,
     /// An empty list counts as nothing at all: Docker's way without interpolation.
     pub empty_is_nothing: bool,
-    /// Inside of what the format does not know yet and Docker reads all the same: an empty value counts as none.
+    /// Inside of what the format does not know yet and Docker reads all the same: what its typed reading takes is taken.
     pub unchecked: bool,
 }
 
@@ -36,6 +36,7 @@ impl Normal {
             Shape::TextOrInteger => match at.node.value {
                 Value::Int(_) | Value::String(_) => Some(at.put(Value::String(at.scalar()??))),
                 Value::Float(float) if float.fract() == 0.0 => Some(at.put(Value::String(at.scalar()??))),
+                Value::Time(_) => Some(at.put(Value::String(at.scalar()??))),
                 _ => at.wrong("a string or an integer"),
             },
             Shape::Word(words) => word(at, words),
@@ -45,6 +46,7 @@ impl Normal {
             },
             Shape::Number(number) => numbers::number(number, at),
             Shape::Duration { .. } => Some(at.put(Value::Int(nanos(at)?.into()))),
+            Shape::Bytes if self.unchecked && is_int64(at) => Some(at.node.clone()),
             Shape::Bytes => Some(at.put(Value::Int(size(at)?.into()))),
             Shape::Texts { unique } => self.texts(at, unique),
             Shape::TextOrTexts => match &at.node.value {
@@ -89,7 +91,9 @@ impl Normal {
     pub fn keys(&self, keys: &'static Keys, at: &At<'_>) -> Option<Node> {
         let entries = match &at.node.value {
             Value::Map(entries) => entries,
-            Value::Null if keys.null => return Some(at.put(Value::Map(Vec::new()))),
+            Value::Null if keys.null || self.unchecked => return Some(at.put(Value::Map(Vec::new()))),
+            // A struct without fields that anybody sees.
+            Value::Time(_) if self.unchecked => return Some(at.put(Value::Map(Vec::new()))),
             _ => return at.wrong(if keys.null { "a mapping or empty" } else { "a mapping" }),
         };
         let mut normal = Vec::new();
@@ -113,7 +117,8 @@ impl Normal {
             if unchecked && child.node.value == Value::Null {
                 continue;
             }
-            if let Some(value) = (Normal { unchecked, ..*self }).value(key.shape, &child) {
+            let inside = Normal { unchecked, ..*self };
+            if let Some(value) = inside.value(key.shape, &child) {
                 normal.push(Entry { key: key.name.to_owned(), key_span: found.key_span, value });
             }
         }
@@ -201,6 +206,10 @@ fn nanos(at: &At<'_>) -> Option<i64> {
             None
         }
     }
+}
+
+fn is_int64(at: &At<'_>) -> bool {
+    matches!(at.node.value, Value::Int(int) if i64::try_from(int).is_ok())
 }
 
 fn size(at: &At<'_>) -> Option<i64> {

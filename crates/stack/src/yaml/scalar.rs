@@ -89,6 +89,28 @@ pub fn go_float(value: f64) -> String {
     exponential(&format!("{value:e}")).unwrap_or_else(|| value.to_string())
 }
 
+/// How Go's `fmt.Sprint` prints a value that was read without a type.
+pub fn go_text(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".into(),
+        Value::Bool(value) => value.to_string(),
+        Value::Int(value) => value.to_string(),
+        Value::Float(value) => go_float(*value),
+        Value::String(text) => text.clone(),
+        Value::Time(time) => time.go_string(),
+        Value::Seq(items) => {
+            let items: Vec<String> = items.iter().map(|item| go_text(&item.value)).collect();
+            format!("[{}]", items.join(" "))
+        }
+        Value::Map(entries) => {
+            let mut sorted: Vec<_> = entries.iter().map(|entry| (&entry.key, &entry.value.value)).collect();
+            sorted.sort_by_key(|(key, _)| *key);
+            let pairs: Vec<String> = sorted.iter().map(|(key, value)| format!("{key}:{}", go_text(value))).collect();
+            format!("map[{}]", pairs.join(" "))
+        }
+    }
+}
+
 /// [`go_float`] of a float32.
 pub fn go_float32(value: f32) -> String {
     if !value.is_finite() {

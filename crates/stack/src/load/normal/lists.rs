@@ -15,7 +15,11 @@ impl Normal {
     pub(super) fn texts(&self, at: &At<'_>, unique: bool) -> Option<Node> {
         let items = self.items(at)?;
         let items = if unique { self.unique(items) } else { items };
-        let texts = items.iter().filter_map(|item| Some(item.put(Value::String(item.string()?)))).collect();
+        let text = |item: &At<'_>| match item.node.value {
+            Value::Null if self.unchecked => Some(String::new()),
+            _ => item.string(),
+        };
+        let texts = items.iter().filter_map(|item| Some(item.put(Value::String(text(item)?)))).collect();
         Some(at.put(Value::Seq(texts)))
     }
 

@@ -4,7 +4,10 @@ use crate::read::At;
 use crate::schema::Number;
 use crate::yaml::{Node, Value};
 
-/// An integer may be written as a float without a fraction. Too large ones wrap, as in Go.
+/// What Go makes of a float beyond `uint64`, on the machines that docker is built for first.
+const U64_OF_TOO_LARGE: u64 = 1 << 63;
+
+/// An integer may be written as a float without a fraction. Too large ones become what Go makes of them.
 pub(super) fn number(kind: Number, at: &At<'_>) -> Option<Node> {
     let integer = match kind {
         Number::U64 { integer, .. } | Number::I64 { integer } => integer,
@@ -29,8 +32,13 @@ pub(super) fn number(kind: Number, at: &At<'_>) -> Option<Node> {
     let value = match (kind, &at.node.value) {
         (Number::F32, Value::Float(float)) => Value::Float(single(*float as f32)),
         (Number::F32, _) => Value::Float(single(whole as f32)),
-        (Number::U64 { .. }, _) => Value::Int(i128::from(whole as u64)),
-        (Number::U32 | Number::Mode, _) => Value::Int(i128::from(whole as u32)),
+        (Number::U64 { .. }, _) => Value::Int(i128::from(u64::try_from(whole).unwrap_or(U64_OF_TOO_LARGE))),
+        (Number::U32 | Number::Mode, _) => {
+            Value::Int(i128::from(u64::try_from(whole).unwrap_or(U64_OF_TOO_LARGE) as u32))
+        }
+        (Number::I64 { .. } | Number::Size, Value::Float(_)) => {
+            Value::Int(i128::from(i64::try_from(whole).unwrap_or(i64::MIN)))
+        }
         (Number::I64 { .. } | Number::Size, _) => Value::Int(i128::from(whole as i64)),
     };
     if !matches!(kind, Number::F32) && value != Value::Int(whole) {

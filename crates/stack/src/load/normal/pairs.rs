@@ -3,7 +3,8 @@
 use super::{Normal, entry};
 use crate::read::At;
 use crate::schema::service;
-use crate::yaml::{Entry, Node, Value, scalar::go_float};
+use crate::yaml::scalar::{go_float, go_text};
+use crate::yaml::{Entry, Node, Value};
 
 impl Normal {
     /// A key without value keeps [`Value::Null`] if `null`, else it is empty.
@@ -12,15 +13,20 @@ impl Normal {
         match &at.node.value {
             Value::Map(entries) => {
                 for found in entries {
-                    if found.key.chars().all(|c| c == '\n') {
+                    if found.key.chars().all(|c| c == '\n') && !self.unchecked {
                         at.report.error(&at.key_of(found), "a key must not be empty");
                     }
                     let child = at.child(found);
-                    pairs.extend(child.scalar().map(|text| Entry { value: put(&child, text, null), ..found.clone() }));
+                    let text = match &child.node.value {
+                        value if self.unchecked => Some((*value != Value::Null).then(|| go_text(value))),
+                        _ => child.scalar(),
+                    };
+                    pairs.extend(text.map(|text| Entry { value: put(&child, text, null), ..found.clone() }));
                 }
             }
             Value::Seq(_) => {
-                for item in self.unique(self.items(at)?) {
+                let items = self.items(at)?;
+                for item in if self.unchecked { items } else { self.unique(items) } {
                     let Some(text) = item.string() else { continue };
                     let (key, value) = match text.split_once('=') {
                         Some((key, value)) => (key, Some(value.to_owned())),

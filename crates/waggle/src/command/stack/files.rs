@@ -16,7 +16,7 @@ pub struct Files {
     /// Compose file; later ones are merged over earlier ones; - reads standard input
     #[arg(short, long, value_name = "FILE", value_delimiter = ',', required = true)]
     compose_file: Vec<PathBuf>,
-    /// Do as docker does where we differ on purpose: all, or ids with commas between them (D2, D3, D5, D13, D14)
+    /// Do as docker does where we differ on purpose: all, or ids with commas between them (D2, D3, D5, D13, D14, D15)
     #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = Deviation::switched_by as Switch)]
     compat: Vec<BTreeSet<Deviation>>,
 }
