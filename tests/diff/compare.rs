@@ -104,7 +104,7 @@ fn without_names(line: &str) -> String {
     steps.join(".")
 }
 
-fn bodies(docker: &Bodies, ours: &Bodies, found: &mut Vec<Difference>) {
+pub fn bodies(docker: &Bodies, ours: &Bodies, found: &mut Vec<Difference>) {
     let mut keys: Vec<&String> = docker.0.keys().chain(ours.0.keys()).collect();
     keys.sort();
     keys.dedup();

@@ -5,13 +5,23 @@ use crate::told::{Bodies, Told};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use waggle_tests::engine_stub::EngineStub;
+use waggle_tests::engine_stub::{EngineStub, Recorded};
 
 /// Oldest command that counts as an oracle: schema 3.13 with `start_interval`.
 const MAJOR_MIN: u32 = 28;
 
 /// API versions of the stubs: that of Debian's Engine 20.10, and that of Engine 28.
 pub const API_VERSIONS: [&str; 2] = ["1.41", "1.50"];
+
+/// What a second deployment found and sent.
+pub struct Over {
+    pub before: Recorded,
+    /// With what was there before; its updates are those of the second deployment. `Err`: refused.
+    pub after: Result<Recorded, String>,
+}
+
+/// Restarts of every service between two deployments.
+const RESTARTS: u64 = 3;
 
 /// One user of the `docker` command with a home, a working directory and an Engine for each API version.
 pub struct Docker {
@@ -65,17 +75,12 @@ impl Docker {
 
     /// What `docker` makes of the case that was set out.
     pub fn told(&self, case: &Case, api_version: &str) -> Result<Told> {
-        let Some(at) = API_VERSIONS.iter().position(|version| *version == api_version) else {
-            bail!("there is no stub of API {api_version}");
-        };
-        let stub = &self.stubs[at];
-        let host = format!("unix://{}", stub.socket().display());
-        let deploy = ["-H", &host, "stack", "deploy", "--detach=true", "--resolve-image", "never"];
-        let output = self.run(case, &deploy, &[STACK])?;
+        let stub = self.stub(api_version)?;
+        let deployed = self.deploy(case, stub, "never")?;
         let bodies = Bodies::from_recorded(stub.take());
-        let deploy = match output.status.success() {
-            true => Ok(bodies.with_context(|| format!("what docker sent for\n{}", case.show()))?),
-            false => Err(stderr(&output)),
+        let deploy = match deployed {
+            Ok(()) => Ok(bodies.with_context(|| format!("what docker sent for\n{}", case.show()))?),
+            Err(refused) => Err(refused),
         };
         let output = self.run(case, &["stack", "config"], &[])?;
         let config = match output.status.success() {
@@ -83,6 +88,40 @@ impl Docker {
             false => Err(stderr(&output)),
         };
         Ok(Told { deploy, config })
+    }
+
+    /// What `docker` sends for `second` to a swarm where it has deployed `first` and people have restarted the services.
+    /// `None`: it refuses `first`. Leaves `second` set out.
+    pub fn over(&self, first: &Case, second: &Case, api_version: &str) -> Result<Option<Over>> {
+        let stub = self.stub(api_version)?;
+        self.set_out(first)?;
+        if self.deploy(first, stub, "always")?.is_err() {
+            stub.take();
+            return Ok(None);
+        }
+        let before = stub.swarm(|swarm| {
+            for service in swarm.services.values_mut() {
+                service["TaskTemplate"]["ForceUpdate"] = RESTARTS.into();
+            }
+            swarm.clone()
+        });
+        self.set_out(second)?;
+        let deployed = self.deploy(second, stub, "always")?;
+        let after = stub.take();
+        Ok(Some(Over { before, after: deployed.map(|()| after) }))
+    }
+
+    fn stub(&self, api_version: &str) -> Result<&EngineStub> {
+        let at = API_VERSIONS.iter().position(|version| *version == api_version);
+        at.map(|at| &self.stubs[at]).with_context(|| format!("there is no stub of API {api_version}"))
+    }
+
+    /// `Err`: what it says to its refusal.
+    fn deploy(&self, case: &Case, stub: &EngineStub, resolve_image: &str) -> Result<Result<(), String>> {
+        let host = format!("unix://{}", stub.socket().display());
+        let deploy = ["-H", &host, "stack", "deploy", "--detach=true", "--resolve-image", resolve_image];
+        let output = self.run(case, &deploy, &[STACK])?;
+        Ok(if output.status.success() { Ok(()) } else { Err(stderr(&output)) })
     }
 
     fn run(&self, case: &Case, command: &[&str], rest: &[&str]) -> Result<Output> {

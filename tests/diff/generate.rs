@@ -95,6 +95,24 @@ pub fn generate(seed: u64) -> Generated {
     made
 }
 
+/// The case with a few more keys, each of a kind that is taken; some replace what is there.
+pub fn changed(first: &Generated, seed: u64) -> Generated {
+    const OTHER_CHOICES: u64 = 1 << 40;
+    let mut random = Random::new(seed.wrapping_add(OTHER_CHOICES));
+    let mut made = first.clone();
+    for _ in 0..1 + random.below(3) {
+        let Some(key) = random.pick(KEYS) else { continue };
+        if let Some(value) = random.pick(key.good) {
+            put(&mut made, &mut random, key, value);
+        }
+    }
+    for at in 0..made.files.len() {
+        let all = made.clone();
+        fill(&mut made.files[at], &all, at, &mut random);
+    }
+    made
+}
+
 /// Names to stand for a `*`, by what is named.
 fn name(parent: &str, random: &mut Random) -> &'static str {
     let names: &[&str] = match parent {

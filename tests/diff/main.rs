@@ -1,8 +1,8 @@
 //! The `stack` crate against the real `docker` command: what it sends to an Engine on `stack deploy`, what it prints on
 //! `stack config`, and what it refuses.
 //!
-//! Inputs are a corpus of files written by hand, and files generated from seeds: `WAGGLE_SEEDS=n` runs that many,
-//! `WAGGLE_SEED=n` runs one. With every deviation switched off there must be no difference at all; with them on, the cases
+//! Inputs are a corpus of files written by hand, and files generated from seeds: `WAGGLE_SEEDS=n` runs that many, from
+//! `WAGGLE_SEEDS_FROM=n` on (0), and `WAGGLE_SEED=n` runs one. With every deviation switched off there must be no difference at all; with them on, the cases
 //! of the corpus that name one must show it, and no other case may.
 //!
 //! A machine without the command cannot run these tests, and they fail there.
@@ -17,16 +17,20 @@ mod ours;
 mod run;
 mod told;
 mod tree;
+mod update;
 
 use anyhow::{Result, ensure};
 use compare::Difference;
 use docker::API_VERSIONS;
-use generate::{Generated, generate};
+use generate::{Generated, changed, generate};
 use std::collections::{BTreeMap, BTreeSet};
+use update::{Compared, compared};
 use waggle_stack::Deviation;
 
 /// Seeds of a normal run: every key several times, in about a minute on two cores.
 const SEEDS: u64 = 1200;
+/// Pairs of generated cases that are deployed one over the other.
+const PAIRS: u64 = 400;
 /// Checks spent on making one failing case smaller.
 const SHRINK_CHECKS_MAX: usize = 400;
 /// Places named for one cause.
@@ -81,7 +85,10 @@ fn generated_files_give_what_docker_gives() -> Result<()> {
     let one = number("WAGGLE_SEED");
     let seeds: Vec<u64> = match one {
         Some(seed) => vec![seed],
-        None => (0..number("WAGGLE_SEEDS").unwrap_or(SEEDS)).collect(),
+        None => {
+            let from = number("WAGGLE_SEEDS_FROM").unwrap_or(0);
+            (from..from.saturating_add(number("WAGGLE_SEEDS").unwrap_or(SEEDS))).collect()
+        }
     };
     let hit: BTreeSet<&str> = seeds.iter().flat_map(|seed| generate(*seed).hit).collect();
     let missed: Vec<&str> = grammar::KEYS.iter().map(|key| key.path).filter(|path| !hit.contains(path)).collect();
@@ -115,6 +122,42 @@ fn generated_files_give_what_docker_gives() -> Result<()> {
             smallest.case().show()
         );
     }
+    report(&table)
+}
+
+#[test]
+fn a_second_deployment_writes_what_docker_writes() -> Result<()> {
+    docker::version()?;
+    let entries: Vec<corpus::Entry> = corpus::entries()?.into_iter().filter(|entry| !entry.refused).collect();
+    let of_corpus = run::side_by_side(entries.len(), |docker, at| {
+        let case = &entries[at].case;
+        compared(docker, case, case, API_VERSIONS[at % 2])
+    })?;
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let from = number("WAGGLE_SEEDS_FROM").unwrap_or(0);
+    let pairs = number("WAGGLE_PAIRS").unwrap_or(PAIRS);
+    let of_pairs = run::side_by_side(pairs as usize, |docker, at| {
+        let seed = from.saturating_add(at as u64);
+        let first = generate(seed);
+        compared(docker, &first.case(), &changed(&first, seed).case(), API_VERSIONS[(seed % 2) as usize])
+    })?;
+    let (mut table, mut counts) = (BTreeMap::new(), BTreeMap::new());
+    let places = |at: usize| format!("seed {}", from.saturating_add(at as u64));
+    let all = of_corpus.into_iter().map(|(at, one)| (entries[at].name.clone(), one));
+    for (place, one) in all.chain(of_pairs.into_iter().map(|(at, one)| (places(at), one))) {
+        match one {
+            Compared::Passed(why) => *counts.entry(why).or_insert(0_u64) += 1,
+            Compared::Found(found) => {
+                *counts.entry("compared").or_insert(0_u64) += 1;
+                for difference in found {
+                    let of_cause = table.entry(difference.cause.clone()).or_insert_with(Vec::new);
+                    of_cause.push((place.clone(), difference));
+                }
+            }
+        }
+    }
+    println!("second deployments: {counts:?}");
+    ensure!(counts.get("compared") >= Some(&(pairs / 4)), "too few could be compared: {counts:?}");
     report(&table)
 }
 

@@ -9,6 +9,26 @@ use waggle_stack::{ApiVersion, Deviation, EngineJsonOptions, Input, Problem, Sou
 
 /// `workdir` is where the case was written; `compat`: deviations that are switched off.
 pub fn told(case: &Case, workdir: &Path, home: &Path, api_version: &str, compat: &[Deviation]) -> Result<Told> {
+    let (major, minor) = api_version.split_once('.').context("API version")?;
+    let options = EngineJsonOptions { api_version: ApiVersion(major.parse()?, minor.parse()?), pins: None };
+    with_input(case, workdir, home, compat, |input| {
+        let deploy = match waggle_stack::render(input) {
+            Ok(rendered) => Ok(bodies(&engine_json(&rendered, options))?),
+            Err(problems) => Err(messages(&problems)),
+        };
+        let config = waggle_stack::config(input, true).map(|printed| printed.text);
+        Ok(Told { deploy, config: config.map_err(|problems| messages(&problems)) })
+    })
+}
+
+/// A case as input of the `stack` crate.
+pub fn with_input<T>(
+    case: &Case,
+    workdir: &Path,
+    home: &Path,
+    compat: &[Deviation],
+    then: impl FnOnce(&Input<'_>) -> Result<T>,
+) -> Result<T> {
     let text = |(name, text): &(String, String)| Source { name: name.clone(), text: text.clone() };
     let sources: Vec<Source> = case.files.iter().map(text).collect();
     let env = environment(case, home);
@@ -16,18 +36,10 @@ pub fn told(case: &Case, workdir: &Path, home: &Path, api_version: &str, compat:
     let first = case.files.first().map_or(Path::new(""), |(name, _)| Path::new(name));
     let workdir = &workdir.join(first.parent().unwrap_or(Path::new("")));
     let compat = compat.iter().copied().collect();
-    let input = Input { stack: STACK.parse()?, sources: &sources, workdir, env: &env, read: &read, compat };
-    let (major, minor) = api_version.split_once('.').context("API version")?;
-    let options = EngineJsonOptions { api_version: ApiVersion(major.parse()?, minor.parse()?), pins: None };
-    let deploy = match waggle_stack::render(&input) {
-        Ok(rendered) => Ok(bodies(&engine_json(&rendered, options))?),
-        Err(problems) => Err(messages(&problems)),
-    };
-    let config = waggle_stack::config(&input, true).map(|printed| printed.text).map_err(|problems| messages(&problems));
-    Ok(Told { deploy, config })
+    then(&Input { stack: STACK.parse()?, sources: &sources, workdir, env: &env, read: &read, compat })
 }
 
-fn messages(problems: &[Problem]) -> String {
+pub fn messages(problems: &[Problem]) -> String {
     problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 

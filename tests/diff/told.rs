@@ -20,16 +20,29 @@ pub struct Bodies(pub BTreeMap<String, Value>);
 impl Bodies {
     /// Ids of secrets and configs become their names; everything else stays as it was sent.
     pub fn from_recorded(recorded: Recorded) -> Result<Bodies> {
-        let Recorded { networks, secrets, configs, services } = recorded;
+        let Recorded { networks, secrets, configs, services, updates } = recorded;
         let mut bodies = BTreeMap::new();
-        for (kind, of_kind) in [("network", networks), ("secret", secrets), ("config", configs), ("service", services)]
-        {
+        for (kind, of_kind) in [
+            ("network", networks),
+            ("secret", secrets),
+            ("config", configs),
+            ("service", services),
+            ("update", updates),
+        ] {
             for (name, mut body) in of_kind {
                 ids_to_names(&mut body)?;
                 bodies.insert(format!("{kind}/{name}"), body);
             }
         }
         Ok(Bodies(bodies))
+    }
+}
+
+/// Docker gives references to one object in an order that changes from run to run; here they are sorted by target.
+fn sort_the_same(references: Option<&mut Value>, name: &str) {
+    let Some(references) = references.and_then(Value::as_array_mut) else { return };
+    for same in references.chunk_by_mut(|a, b| a[name] == b[name]) {
+        same.sort_by_key(|reference| reference["File"]["Name"].as_str().map(str::to_owned));
     }
 }
 
@@ -41,6 +54,7 @@ fn ids_to_names(body: &mut Value) -> Result<()> {
             ensure!(reference[id] == wanted.as_str(), "{id} is {}, not {wanted}", reference[id]);
             reference[id] = reference[name].clone();
         }
+        sort_the_same(container.get_mut(list), name);
     }
     if let Some(Value::String(id)) = container.pointer_mut("/Privileges/CredentialSpec/Config") {
         *id = name_of(id).unwrap_or(id).to_owned();

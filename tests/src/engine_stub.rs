@@ -1,9 +1,10 @@
-//! An Engine API that writes down what it is asked to create: enough of a swarm manager for `docker stack deploy`, over
-//! real HTTP on a unix socket.
+//! An Engine API that writes down what it is asked to create and to update: enough of a swarm manager for `docker stack
+//! deploy`, over real HTTP on a unix socket.
 //!
-//! It answers as an Engine does to a client that creates a stack in an empty swarm: nothing of the stack is there before,
-//! every external network, secret and config exists, and what was created is found again under its name. Ids are made from
-//! names ([`id_of`]), so that a reader of the bodies can turn them back.
+//! It answers as an Engine does to a client that creates a stack in an empty swarm, and deploys it again: nothing of the
+//! stack is there before, every external network, secret and config exists, and what was created is found again under its
+//! name. Ids are made from names ([`id_of`]), so that a reader of the bodies can turn them back; its registry has every
+//! image, with one digest ([`DIGEST`]).
 //!
 //! It does not run anything. It refuses what a manager refuses (`rules.rs`), names that are taken, and data that would be
 //! changed.
@@ -29,13 +30,21 @@ use tokio::task::JoinSet;
 /// Largest body that is read: a config of 1000 KiB in base64 and its frame.
 const BODY_BYTES_MAX: usize = 2 << 20;
 
-/// Bodies of creates, by name of what was created.
+/// Digest of every image, without `sha256:`.
+pub const DIGEST: &str = "d19e57d19e57d19e57d19e57d19e57d19e57d19e57d19e57d19e57d19e57d19e";
+/// Operating system and architecture that every image runs on; the last one is an attestation's.
+pub const PLATFORMS: [(&str, &str); 3] = [("linux", "amd64"), ("linux", "arm64"), ("unknown", "unknown")];
+/// Version of every object.
+pub const VERSION: u64 = 7;
+
+/// Bodies of creates, by name of what was created; of updates, by name of the service.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Recorded {
     pub networks: BTreeMap<String, Value>,
     pub secrets: BTreeMap<String, Value>,
     pub configs: BTreeMap<String, Value>,
     pub services: BTreeMap<String, Value>,
+    pub updates: BTreeMap<String, Value>,
 }
 
 /// One listening stub; ends when dropped.
@@ -69,7 +78,12 @@ impl EngineStub {
         &self.socket
     }
 
-    /// What was created since the last call; the swarm is empty again after it.
+    /// What the swarm has, to look at or to change, as others than the client do.
+    pub fn swarm<T>(&self, act: impl FnOnce(&mut Recorded) -> T) -> T {
+        act(&mut self.recorded.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What was created and updated since the last call; the swarm is empty again after it.
     pub fn take(&self) -> Recorded {
         std::mem::take(&mut *self.recorded.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -149,10 +163,17 @@ fn route(method: &Method, path: &str, query: &str, body: &[u8], recorded: &mut R
                 "Swarm": { "NodeID": "node", "LocalNodeState": "active", "ControlAvailable": true, "Nodes": 1, "Managers": 1 },
             }),
         ),
-        ("GET", ["networks" | "services"]) => (StatusCode::OK, json!([])),
+        ("GET", ["networks"]) => {
+            (StatusCode::OK, recorded.networks.iter().map(|(name, body)| made_network(name, body)).collect())
+        }
+        ("GET", ["services"]) => {
+            (StatusCode::OK, recorded.services.iter().map(|(name, body)| made(name, body)).collect())
+        }
+        ("GET", ["distribution", .., "json"]) => (StatusCode::OK, distribution()),
         ("GET", ["networks", name]) => (StatusCode::OK, network(name)),
         ("POST", ["networks", "create"]) => create(recorded, Kind::Network, body),
         ("POST", ["services", "create"]) => create(recorded, Kind::Service, body),
+        ("POST", ["services", id, "update"]) => update_service(id, query, body, recorded),
         (_, ["secrets", rest @ ..]) => payload(method, rest, query, body, recorded, Kind::Secret),
         (_, ["configs", rest @ ..]) => payload(method, rest, query, body, recorded, Kind::Config),
         _ => refuse(StatusCode::NOT_FOUND, &format!("the stub has no {method} {path}")),
@@ -162,6 +183,24 @@ fn route(method: &Method, path: &str, query: &str, body: &[u8], recorded: &mut R
 /// Any network that is asked for by name is an external one.
 fn network(name: &str) -> Value {
     json!({ "Name": name, "Id": id_of(name), "Scope": "swarm", "Driver": "overlay" })
+}
+
+fn made_network(name: &str, body: &Value) -> Value {
+    json!({ "Name": name, "Id": id_of(name), "Scope": "swarm", "Driver": body["Driver"], "Labels": body["Labels"] })
+}
+
+fn made(name: &str, body: &Value) -> Value {
+    json!({ "ID": id_of(name), "Version": { "Index": VERSION }, "Spec": body })
+}
+
+/// What a registry says of an image.
+fn distribution() -> Value {
+    let platform = |(os, architecture): (&str, &str)| json!({ "os": os, "architecture": architecture });
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    json!({
+        "Descriptor": { "mediaType": media_type, "digest": format!("sha256:{DIGEST}"), "size": 1 },
+        "Platforms": PLATFORMS.map(platform),
+    })
 }
 
 #[derive(Clone, Copy)]
@@ -227,6 +266,29 @@ fn payload(method: &Method, rest: &[&str], query: &str, body: &[u8], recorded: &
 fn found(name: &str, body: Option<&Value>) -> Value {
     let labels = body.map_or(Value::Null, |body| body["Labels"].clone());
     json!({ "ID": id_of(name), "Version": { "Index": 1 }, "Spec": { "Name": name, "Labels": labels } })
+}
+
+/// A manager takes the version that it has, and neither another name nor another mode.
+fn update_service(id: &str, query: &str, body: &[u8], recorded: &mut Recorded) -> Answer {
+    let body: Value = match serde_json::from_slice(body) {
+        Ok(body) => body,
+        Err(error) => return refuse(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let Some(old) = name_of(id).and_then(|name| recorded.services.get(name)) else {
+        return refuse(StatusCode::NOT_FOUND, &format!("service {id} not found"));
+    };
+    if !query.split('&').any(|pair| pair == format!("version={VERSION}")) {
+        return refuse(StatusCode::INTERNAL_SERVER_ERROR, "update out of sequence");
+    }
+    let mode = |spec: &Value| spec["Mode"].as_object().and_then(|mode| mode.keys().next().cloned());
+    if mode(old) != mode(&body) || old["Name"] != body["Name"] {
+        return refuse(StatusCode::NOT_IMPLEMENTED, "service mode change is not allowed");
+    }
+    if let Err(why) = rules::service(&body, recorded) {
+        return refuse(StatusCode::BAD_REQUEST, &why);
+    }
+    recorded.updates.insert(name_of(id).unwrap_or_default().to_owned(), body);
+    (StatusCode::OK, json!({ "Warnings": null }))
 }
 
 /// A manager lets only labels change.

@@ -64,7 +64,8 @@ pub(super) fn service(body: &Value, recorded: &Recorded) -> Refusal {
     words(&body["RollbackConfig"])?;
     update(&body["UpdateConfig"])?;
     endpoint(&body["EndpointSpec"])?;
-    recorded.services.values().try_for_each(|other| conflict(&body["EndpointSpec"], &other["EndpointSpec"]))
+    let mut others = recorded.services.values().filter(|other| other["Name"] != body["Name"]);
+    others.try_for_each(|other| conflict(&body["EndpointSpec"], &other["EndpointSpec"]))
 }
 
 fn refuse_if(condition: bool, why: impl FnOnce() -> String) -> Refusal {

@@ -82,13 +82,18 @@ fn task(task: &mut TaskSpec) {
     task.placement = Some(placement);
 }
 
-/// Ids of secrets and configs give way to their names.
-fn references(container: &mut ContainerSpec) {
+/// The config of a credential spec by name, as it is in what is desired; an Engine answers with its id.
+pub(super) fn name_credential_config(container: &mut ContainerSpec) {
     if let Some(spec) = container.privileges.as_mut().and_then(|privileges| privileges.credential_spec.as_mut())
         && let Some(config) = container.configs.iter().find(|config| !config.id.is_empty() && config.id == spec.config)
     {
         spec.config.clone_from(&config.name);
     }
+}
+
+/// Ids of secrets and configs give way to their names.
+fn references(container: &mut ContainerSpec) {
+    name_credential_config(container);
     container.secrets.iter_mut().for_each(|reference| reference.id.clear());
     container.configs.iter_mut().for_each(|reference| reference.id.clear());
     let file = |file: &Option<ReferenceFile>| file.as_ref().map(|file| file.name.clone());

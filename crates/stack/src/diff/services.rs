@@ -1,7 +1,8 @@
 //! Services: created, updated in what differs, removed when the release lacks them.
 //!
 //! An update whose tasks may stay carries the very task template that the swarm has: Swarm compares templates as they
-//! are stored, and one that says the same in other words would restart every task.
+//! are stored, and one that says the same in other words would restart every task. Only the config of a credential spec
+//! is named instead of given by id: names are what the executor turns into ids.
 
 use super::{Action, Conflict, Current, CurrentService, Diff, Wanted, is_managed, normal};
 use crate::labels;
@@ -76,6 +77,7 @@ fn update(
         written.task_template.force_update = existing.spec.task_template.force_update + u64::from(force);
     } else {
         written.task_template = existing.spec.task_template.clone();
+        normal::name_credential_config(&mut written.task_template.container_spec);
         written.endpoint_spec = existing.spec.endpoint_spec.clone();
     }
     let (id, version, name) = (existing.id.clone(), existing.version, written.name.clone());

@@ -316,6 +316,20 @@ fn what_docker_deployed_is_adopted_by_labels_alone() {
     assert_eq!(short(&plan(FILE, &adopted)), [""; 0], "the network stays as docker made it");
 }
 
+/// The executor turns names into ids, and knows no config whose name is an id.
+#[test]
+fn a_kept_template_names_the_config_of_its_credential_spec() {
+    let file = "services: {a: {image: nginx, credential_spec: {config: c}}}\nconfigs: {c: {file: c}}\n";
+    let mut current = applied(&plan(file, &Current::default()));
+    let spec = &mut current.services[0].spec;
+    spec.labels.remove(labels::MANAGED);
+    spec.fill_ids(|_| String::new(), |name| format!("id-of-{name}"));
+    let actions = plan(file, &current);
+    let [Action::UpdateService { spec, restarts: false, .. }] = &actions[..] else { panic!("{actions:?}") };
+    let privileges = spec.task_template.container_spec.privileges.as_ref().unwrap();
+    assert_eq!(privileges.credential_spec.as_ref().unwrap().config, "shop_c");
+}
+
 #[test]
 fn what_docker_made_and_the_release_lacks_goes_when_asked_for() {
     let smaller = "services: {other: {image: nginx, networks: [new]}}\nnetworks: {new: {}}";
