@@ -5,9 +5,12 @@
 //! the same content always has the same name and going back to an older release finds its objects again. Decided once,
 //! by control, for all clusters. Rejected: numbers (`key_v2`), which need a counter that survives, and hashes in every
 //! name, which would restart every task of a stack that docker deployed.
+//!
+//! The driver that has the bytes and the one that fills in templates count as part of the bytes: Swarm ignores another
+//! one in an update.
 
 use crate::labels;
-use crate::objects::{Objects, Payload};
+use crate::objects::{Objects, Payload, PayloadSpec};
 use crate::release::sha256_hex;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +22,7 @@ const NAME_BYTES_MAX: usize = 64;
 /// Digits of the hash in a name; more of them if the name is taken.
 const DIGITS: usize = 10;
 
-/// Which bytes a stack's names were first given: SHA-256 (hex) by name as docker would call the object.
+/// Which content a stack's names were first given: its hash ([`content`]) by name as docker would call the object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Bound {
@@ -66,14 +69,15 @@ fn rename(payloads: &mut BTreeMap<String, Payload>, bound: &mut BTreeMap<String,
             kept.insert(name, payload);
             continue;
         };
-        if bound.entry(name.clone()).or_insert_with(|| sha256.clone()) == &sha256 {
+        let content = content(&sha256, &spec);
+        if bound.entry(name.clone()).or_insert_with(|| content.clone()) == &content {
             kept.insert(name, Payload::Managed { sha256, spec });
             continue;
         }
         let free = |candidate: &String| {
-            !taken.contains(candidate) && bound.get(candidate).is_none_or(|bytes| *bytes == sha256)
+            !taken.contains(candidate) && bound.get(candidate).is_none_or(|first| *first == content)
         };
-        let longer = (DIGITS..=sha256.len()).map(|digits| versioned(&name, &sha256, digits));
+        let longer = (DIGITS..=content.len()).map(|digits| versioned(&name, &content, digits));
         let to = longer.into_iter().find(free).unwrap_or_else(|| name.clone());
         taken.insert(to.clone());
         spec.name.clone_from(&to);
@@ -88,13 +92,22 @@ fn rename(payloads: &mut BTreeMap<String, Payload>, bound: &mut BTreeMap<String,
     renamed
 }
 
+/// SHA-256 (hex) of the bytes; with the drivers, if there are any.
+fn content(sha256: &str, spec: &PayloadSpec) -> String {
+    if spec.driver.is_none() && spec.templating.is_none() {
+        return sha256.to_owned();
+    }
+    let drivers = serde_json::json!([sha256, spec.driver, spec.templating]);
+    sha256_hex(drivers.to_string().as_bytes())
+}
+
 /// `name-0123456789`. A name that must be cut takes part in the hash, so that two with one beginning stay two.
-fn versioned(name: &str, sha256: &str, digits: usize) -> String {
+fn versioned(name: &str, content: &str, digits: usize) -> String {
     let room = NAME_BYTES_MAX.saturating_sub(digits + 1);
     if name.len() <= room {
-        return format!("{name}-{}", &sha256[..digits]);
+        return format!("{name}-{}", &content[..digits]);
     }
-    let mixed = sha256_hex(format!("{name}\0{sha256}").as_bytes());
+    let mixed = sha256_hex(format!("{name}\0{content}").as_bytes());
     let stem: String = name.chars().take(room).collect();
     format!("{stem}-{}", &mixed[..digits.min(mixed.len())])
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::objects::PayloadSpec;
-use crate::objects::service::{ConfigReference, SecretReference, ServiceSpec};
+use crate::objects::service::{ConfigReference, Driver, SecretReference, ServiceSpec};
 use proptest::prelude::*;
 
 /// A stack with these secrets and a config, all used by one service.
@@ -46,6 +46,39 @@ fn first_bytes_keep_the_name_and_others_get_their_hash() {
     assert_eq!((&container.secrets[0].name, container.configs[0].name.as_str()), (&name, "shop_conf"));
     assert_eq!(rotated(&first, &mut bound), first, "going back finds the first again");
     assert_eq!(bound.secrets, [("shop_key".into(), sha256_hex(b"one"))].into());
+}
+
+/// Swarm ignores another driver in an update of the labels.
+#[test]
+fn another_driver_is_another_content() {
+    let driver = |name: &str, option: &str| {
+        let options = BTreeMap::from([("path".to_owned(), option.to_owned())]);
+        Some(Driver { name: name.into(), options })
+    };
+    let with = |driver: Option<Driver>, template: Option<Driver>| {
+        let mut objects = objects(&[("shop_key", "")], "a");
+        for payload in objects.secrets.values_mut().chain(objects.configs.values_mut()) {
+            let Payload::Managed { spec, .. } = payload else { panic!() };
+            (spec.driver, spec.templating) = (driver.clone(), template.clone());
+        }
+        objects
+    };
+    let all = [
+        with(driver("vault", "a"), None),
+        with(driver("vault", "b"), None),
+        with(driver("other", "a"), None),
+        with(None, driver("golang", "a")),
+        with(None, None),
+    ];
+    let mut bound = Bound::default();
+    let given: Vec<Objects> = all.iter().map(|objects| rotated(objects, &mut bound)).collect();
+    assert_eq!(given[0], all[0], "as docker would deploy it");
+    for kind in [|objects: &Objects| objects.secrets.clone(), |objects: &Objects| objects.configs.clone()] {
+        let names: BTreeSet<_> = given.iter().flat_map(|objects| kind(objects).into_keys()).collect();
+        assert_eq!(names.len(), all.len(), "{names:?}");
+    }
+    let again: Vec<Objects> = all.iter().map(|objects| rotated(objects, &mut bound)).collect();
+    assert_eq!(again, given, "whatever order they come in");
 }
 
 #[test]
