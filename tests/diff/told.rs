@@ -38,11 +38,13 @@ impl Bodies {
     }
 }
 
-/// Docker gives references to one object in an order that changes from run to run; here they are sorted by target.
+/// Docker gives references to one object in an order that changes from run to run; here they are sorted by target, those
+/// for the runtime last.
 fn sort_the_same(references: Option<&mut Value>, name: &str) {
     let Some(references) = references.and_then(Value::as_array_mut) else { return };
     for same in references.chunk_by_mut(|a, b| a[name] == b[name]) {
-        same.sort_by_key(|reference| reference["File"]["Name"].as_str().map(str::to_owned));
+        let file = |reference: &Value| reference["File"]["Name"].as_str().map(str::to_owned);
+        same.sort_by_key(|reference| (file(reference).is_none(), file(reference)));
     }
 }
 

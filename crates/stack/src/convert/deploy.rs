@@ -60,12 +60,13 @@ impl Converter<'_> {
         let (word, attempts) = value.split_once(':').map_or((value.as_str(), None), |(word, n)| (word, Some(n)));
         let policy = |condition: &str| RestartPolicy { condition: condition.into(), ..RestartPolicy::default() };
         // Docker sends the count even when none was written, and reads one that it ignores.
-        let attempts = attempts.filter(|n| !n.is_empty()).map_or(Ok(0), str::parse::<u64>);
+        let attempts = attempts.filter(|n| !n.is_empty()).map_or(Ok(0), str::parse::<i64>);
         match (word, attempts) {
             ("", Ok(_)) if value.is_empty() => None,
             ("no", Ok(_)) => None,
             ("always" | "unless-stopped", Ok(_)) => Some(policy("any")),
-            ("on-failure", Ok(n)) => Some(RestartPolicy { max_attempts: Some(n), ..policy("on-failure") }),
+            // As Go casts it: below zero is very often.
+            ("on-failure", Ok(n)) => Some(RestartPolicy { max_attempts: Some(n as u64), ..policy("on-failure") }),
             _ => {
                 self.report
                     .error(at, format!("restart {value:?} is none of no, always, unless-stopped, on-failure[:N]"));
