@@ -5,9 +5,6 @@ use crate::read::{At, Spot};
 use crate::yaml::Value;
 use std::collections::BTreeMap;
 
-/// Highest file mode with setuid, setgid and sticky bits.
-const MODE_MAX: u64 = 0o7777;
-
 pub(super) fn networks(at: &At<'_>) -> BTreeMap<String, Spot<Attachment>> {
     let mut networks = BTreeMap::new();
     let Some(mut map) = at.map() else { return networks };
@@ -35,9 +32,6 @@ pub(super) fn references(at: &At<'_>) -> Vec<Spot<FileReference>> {
 fn reference(at: &At<'_>) -> Option<Spot<FileReference>> {
     let mut map = at.map()?;
     let mode = map.count("mode");
-    if mode.is_some_and(|mode| mode > MODE_MAX) {
-        at.error(format!("mode is {}; it must be between 0 and 0{MODE_MAX:o}", mode.unwrap_or_default()));
-    }
     let reference = FileReference {
         source: map.string("source").unwrap_or_default(),
         target: map.text("target"),

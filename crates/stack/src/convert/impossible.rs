@@ -8,6 +8,8 @@ use crate::read::Spot;
 use std::net::IpAddr;
 
 const PORT_MAX: u32 = 65_535;
+/// Highest file mode with setuid, setgid and sticky bits.
+const MODE_MAX: u32 = 0o7777;
 
 impl Converter<'_> {
     pub(super) fn check_impossible(&self, service: &Service) {
@@ -20,6 +22,11 @@ impl Converter<'_> {
         self.check_cpus(service);
         for Spot { at, .. } in service.volumes.iter().filter(|mount| mount.value.target.is_empty()) {
             self.report.error(at, "target is missing");
+        }
+        for Spot { value: reference, at } in service.secrets.iter().chain(&service.configs) {
+            if let Some(mode) = reference.mode.filter(|mode| *mode > MODE_MAX) {
+                self.report.error(at, format!("mode is {mode}; it must be between 0 and 0{MODE_MAX:o}"));
+            }
         }
         for address in service.dns.iter().flatten().filter(|address| address.parse::<IpAddr>().is_err()) {
             self.report.error(&service.at, format!("dns: {address:?} is not an IP address"));
