@@ -8,7 +8,10 @@
 //! own: what an override says without effect.
 
 mod extensions;
+mod keyed;
 mod lists;
+
+pub(crate) use keyed::Keyed;
 
 use crate::Deviation;
 use crate::load::is_empty;
@@ -36,9 +39,10 @@ impl Merge<'_> {
                 into.push(section);
                 continue;
             };
-            let Value::Map(into) = &mut own.value.value else { continue };
+            let Value::Map(own_entries) = &mut own.value.value else { continue };
+            let mut into = Keyed::new(std::mem::take(own_entries));
             for more in entries(section.value) {
-                match into.iter_mut().find(|own| own.key == more.key) {
+                match into.find(&more.key) {
                     Some(own) if section.key == "services" => {
                         let merged = self.keys(&service::SERVICE, own.value.clone(), more.value);
                         own.value = self.extensions(merged, &more.key);
@@ -47,6 +51,7 @@ impl Merge<'_> {
                     None => into.push(more),
                 }
             }
+            own.value.value = into.into_value();
         }
         base
     }
@@ -131,16 +136,16 @@ impl Merge<'_> {
         self.report.warn(&place, format!("{key} stays as it was: an override cannot empty or reset it"));
     }
 
-    fn environment(&self, mut base: Node, over: Node) -> Node {
-        let Value::Map(into) = &mut base.value else { return over };
+    fn environment(&self, base: Node, over: Node) -> Node {
+        let Some((node, mut into)) = opened(base) else { return over };
         for more in entries(over) {
-            match into.iter_mut().find(|own| own.key == more.key) {
+            match into.find(&more.key) {
                 Some(own) if is_empty(&own.value) || !is_empty(&more.value) => own.value = more.value,
                 Some(_) => self.lost(&more.value, &format!("environment {}", more.key)),
                 None => into.push(more),
             }
         }
-        base
+        Node { value: into.into_value(), ..node }
     }
 
     /// Options are merged for the same driver. Docker loses them if the first file has none.
@@ -185,10 +190,10 @@ impl Merge<'_> {
         self.keys(&service::HEALTHCHECK, base, over)
     }
 
-    fn attachments(&self, mut base: Node, over: Node) -> Node {
-        let Value::Map(into) = &mut base.value else { return over };
+    fn attachments(&self, base: Node, over: Node) -> Node {
+        let Some((node, mut into)) = opened(base) else { return over };
         for more in entries(over) {
-            match into.iter_mut().find(|own| own.key == more.key) {
+            match into.find(&more.key) {
                 Some(own) if own.value.value == Value::Null => own.value = more.value,
                 Some(own) if more.value.value != Value::Null => {
                     own.value = self.attachment(own.value.clone(), more.value)
@@ -197,7 +202,7 @@ impl Merge<'_> {
                 None => into.push(more),
             }
         }
-        base
+        Node { value: into.into_value(), ..node }
     }
 
     /// Aliases are replaced, even by none; addresses if there are any; options stay.
@@ -229,29 +234,37 @@ fn is_appended(shape: Shape) -> bool {
     matches!(shape, Shape::Texts { .. } | Shape::TextOrTexts | Shape::TextsOrNumbers | Shape::Hosts | Shape::List(_))
 }
 
+/// A mapping and its place; `None` of anything else.
+fn opened(mut node: Node) -> Option<(Node, Keyed)> {
+    match std::mem::replace(&mut node.value, Value::Null) {
+        Value::Map(entries) => Some((node, Keyed::new(entries))),
+        _ => None,
+    }
+}
+
 /// Every value of `over` wins.
-fn overlay(mut base: Node, over: Node) -> Node {
-    let Value::Map(into) = &mut base.value else { return over };
+fn overlay(base: Node, over: Node) -> Node {
+    let Some((node, mut into)) = opened(base) else { return over };
     for more in entries(over) {
-        match into.iter_mut().find(|own| own.key == more.key) {
+        match into.find(&more.key) {
             Some(own) => *own = more,
             None => into.push(more),
         }
     }
-    base
+    Node { value: into.into_value(), ..node }
 }
 
 /// One that is there already is replaced, unless by nothing.
-fn ulimits(mut base: Node, over: Node) -> Node {
-    let Value::Map(into) = &mut base.value else { return over };
+fn ulimits(base: Node, over: Node) -> Node {
+    let Some((node, mut into)) = opened(base) else { return over };
     for more in entries(over) {
-        match into.iter_mut().find(|own| own.key == more.key) {
+        match into.find(&more.key) {
             Some(own) if more.value.value != Value::Null || own.value.value == Value::Null => *own = more,
             Some(_) => {}
             None => into.push(more),
         }
     }
-    base
+    Node { value: into.into_value(), ..node }
 }
 
 fn append(mut base: Node, over: Node) -> Node {

@@ -1,6 +1,6 @@
 //! `x-` keys of a service: mappings are merged at every depth, lists appended, everything else replaced.
 
-use super::{Merge, entries};
+use super::{Keyed, Merge, entries};
 use crate::problem::Place;
 use crate::yaml::{Entry, Node, Value};
 
@@ -9,25 +9,27 @@ impl Merge<'_> {
     /// first.
     pub(super) fn extensions(&self, service: Node, name: &str) -> Node {
         let node = Node { value: Value::Null, ..service.clone() };
-        let mut merged: Vec<Entry> = Vec::new();
+        let mut merged = Keyed::new(Vec::new());
         for entry in entries(service) {
-            match merged.iter_mut().find(|own| own.key == entry.key) {
+            match merged.find(&entry.key) {
                 Some(own) => self.extension(own, entry, name),
                 None => merged.push(entry),
             }
         }
-        Node { value: Value::Map(merged), ..node }
+        Node { value: merged.into_value(), ..node }
     }
 
     fn extension(&self, own: &mut Entry, more: Entry, name: &str) {
         match (&mut own.value.value, more.value.value) {
-            (Value::Map(into), Value::Map(more)) => {
+            (Value::Map(own), Value::Map(more)) => {
+                let mut into = Keyed::new(std::mem::take(own));
                 for more in more {
-                    match into.iter_mut().find(|own| own.key == more.key) {
+                    match into.find(&more.key) {
                         Some(own) => self.extension(own, more, name),
                         None => into.push(more),
                     }
                 }
+                *own = into.into_entries();
             }
             (Value::Seq(into), Value::Seq(more)) => into.extend(more),
             (Value::Null, value) => own.value.value = value,

@@ -1,15 +1,17 @@
 //! Mappings whose keys are the user's: environment, labels, options, extra hosts, ulimits.
 
 use super::{Normal, entry};
+use crate::merge::Keyed;
 use crate::read::At;
 use crate::schema::service;
 use crate::yaml::scalar::{go_float, go_text};
 use crate::yaml::{Entry, Node, Value};
+use std::collections::BTreeMap;
 
 impl Normal {
     /// A key without value keeps [`Value::Null`] if `null`, else it is empty.
     pub(super) fn pairs(&self, at: &At<'_>, null: bool) -> Option<Node> {
-        let mut pairs: Vec<Entry> = Vec::new();
+        let mut pairs = Vec::new();
         match &at.node.value {
             Value::Map(entries) => {
                 for found in entries {
@@ -26,6 +28,7 @@ impl Normal {
             }
             Value::Seq(_) => {
                 let items = self.items(at)?;
+                let mut found = Keyed::new(Vec::new());
                 for item in if self.unchecked { items } else { self.unique(items) } {
                     let Some(text) = item.string() else { continue };
                     let (key, value) = match text.split_once('=') {
@@ -33,11 +36,12 @@ impl Normal {
                         None => (text.as_str(), None),
                     };
                     let value = put(&item, value, null);
-                    match pairs.iter_mut().find(|pair| pair.key == key) {
+                    match found.find(key) {
                         Some(pair) => pair.value = value,
-                        None => pairs.push(entry(key, value)),
+                        None => found.push(entry(key, value)),
                     }
                 }
+                pairs = found.into_entries();
             }
             _ => return at.wrong("a mapping or a list"),
         }
@@ -50,8 +54,9 @@ impl Normal {
         match &at.node.value {
             Value::Map(_) => {
                 let pairs = self.pairs(at, true)?;
+                let all: BTreeMap<&str, &Value> = pairs_of(at.node).iter().map(|e| (&*e.key, &e.value.value)).collect();
                 for found in pairs_of(&pairs) {
-                    let written = at.node.get(&found.key).map_or(&Value::Null, |node| &node.value);
+                    let written = all.get(found.key.as_str()).copied().unwrap_or(&Value::Null);
                     hosts.extend(
                         address(at, found, written).map(|text| (format!("{}:{text}", found.key), &found.value)),
                     );
