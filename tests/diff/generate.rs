@@ -95,22 +95,32 @@ pub fn generate(seed: u64) -> Generated {
     made
 }
 
-/// The case with a few more keys, each of a kind that is taken; some replace what is there.
-pub fn changed(first: &Generated, seed: u64) -> Generated {
+/// A case of good values only, and the same with a few more keys; some replace what is there.
+pub fn pair(seed: u64) -> (Generated, Generated) {
     const OTHER_CHOICES: u64 = 1 << 40;
     let mut random = Random::new(seed.wrapping_add(OTHER_CHOICES));
-    let mut made = first.clone();
-    for _ in 0..1 + random.below(3) {
+    let mut first = Generated { files: Vec::new(), env: BTreeMap::new(), hit: BTreeSet::new() };
+    first.files = vec![Tree::Map(Vec::new()); 1 + random.below(2) as usize];
+    let keys = 4 + random.below(12);
+    put_good(&mut first, &mut random, keys);
+    let mut second = first.clone();
+    let keys = 1 + random.below(4);
+    put_good(&mut second, &mut random, keys);
+    (first, second)
+}
+
+/// Adds keys that are taken, and what they need.
+fn put_good(made: &mut Generated, random: &mut Random, keys: u64) {
+    for _ in 0..keys {
         let Some(key) = random.pick(KEYS) else { continue };
         if let Some(value) = random.pick(key.good) {
-            put(&mut made, &mut random, key, value);
+            put(made, random, key, value);
         }
     }
     for at in 0..made.files.len() {
         let all = made.clone();
-        fill(&mut made.files[at], &all, at, &mut random);
+        fill(&mut made.files[at], &all, at, random);
     }
-    made
 }
 
 /// Names to stand for a `*`, by what is named.

@@ -22,7 +22,7 @@ mod update;
 use anyhow::{Result, ensure};
 use compare::Difference;
 use docker::API_VERSIONS;
-use generate::{Generated, changed, generate};
+use generate::{Generated, generate, pair};
 use std::collections::{BTreeMap, BTreeSet};
 use update::{Compared, compared};
 use waggle_stack::Deviation;
@@ -138,8 +138,8 @@ fn a_second_deployment_writes_what_docker_writes() -> Result<()> {
     let pairs = number("WAGGLE_PAIRS").unwrap_or(PAIRS);
     let of_pairs = run::side_by_side(pairs as usize, |docker, at| {
         let seed = from.saturating_add(at as u64);
-        let first = generate(seed);
-        compared(docker, &first.case(), &changed(&first, seed).case(), API_VERSIONS[(seed % 2) as usize])
+        let (first, second) = pair(seed);
+        compared(docker, &first.case(), &second.case(), API_VERSIONS[(seed % 2) as usize])
     })?;
     let (mut table, mut counts) = (BTreeMap::new(), BTreeMap::new());
     let places = |at: usize| format!("seed {}", from.saturating_add(at as u64));

@@ -9,7 +9,7 @@
 //!   the tasks to stay;
 //! * docker 28 places tasks on the platform `unknown` of attestations too;
 //! * docker ignores a changed network, we refuse it;
-//! * docker is refused when bytes of a secret or config change, and we give them another name.
+//! * docker is refused when bytes of a secret or config change, and ignores another driver; we give them another name.
 
 use crate::case::{Case, STACK};
 use crate::compare::{Difference, bodies};
@@ -63,6 +63,7 @@ pub fn compared(docker: &Docker, first: &Case, second: &Case, api_version: &str)
     let none = BTreeMap::new();
     let wanted = Wanted { objects: &objects, release: None, upkeep: &Upkeep::default(), overrides: &none };
     match (diff(&STACK.parse()?, &wanted, &current), over.after) {
+        (Ok(_), Ok(_)) if renamed(&objects) => Ok(Compared::Passed("another driver")),
         (Ok(plan), Ok(after)) => {
             let kept = |spec: &ServiceSpec| -> Result<bool> {
                 let service = CurrentService { id: id_of(&spec.name), version: VERSION, spec: spec.clone() };
@@ -82,6 +83,15 @@ pub fn compared(docker: &Docker, first: &Case, second: &Case, api_version: &str)
         (Err(conflicts), Ok(_)) => Ok(Compared::Found(vec![outcome("accepted", &conflicts[0].to_string())])),
         (Err(_), Err(_)) => Ok(Compared::Passed("refused by both")),
     }
+}
+
+/// Whether a secret or config has another name than docker gives it.
+fn renamed(objects: &Objects) -> bool {
+    let other = |(name, payload): (&String, &Payload)| match payload {
+        Payload::Managed { spec, .. } => spec.labels.get(labels::NAME).is_some_and(|plain| plain != name),
+        Payload::External => false,
+    };
+    objects.secrets.iter().chain(&objects.configs).any(other)
 }
 
 fn restarts(action: &Action, service: &str) -> bool {
@@ -197,17 +207,15 @@ fn differences(
             _ => {}
         }
     }
-    let the_same = |name: &String, sent: &Value| {
-        let mut there = before.services[name].clone();
+    for name in after.updates.keys().cloned().collect::<Vec<_>>() {
+        let sent = &after.updates[&name];
+        let spec: ServiceSpec = serde_json::from_value(sent.clone())?;
+        let mut there = before.services[&name].clone();
         without_attestations(&mut there);
-        let job = ["ReplicatedJob", "GlobalJob"].iter().any(|mode| !there["Mode"][*mode].is_null());
-        let plain = |body: &Value| match body.clone() {
-            Value::Object(mut body) if job => body.remove("Labels").map(|_| Value::Object(body)),
-            body => Some(body),
-        };
-        plain(&there) == plain(sent)
-    };
-    after.updates.retain(|name, sent| ours.updates.contains_key(name) || !the_same(name, sent));
+        if !ours.updates.contains_key(&name) && (there == *sent || spec.is_job() && as_wanted(&spec)?) {
+            after.updates.remove(&name);
+        }
+    }
     let only_services = |recorded: Recorded| {
         let Recorded { services, updates, .. } = recorded;
         Bodies::from_recorded(Recorded { services, updates, ..Recorded::default() })

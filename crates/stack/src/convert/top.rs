@@ -49,7 +49,7 @@ impl Converter<'_> {
                 false => Network::Managed(self.network_spec(name.clone(), network)),
             };
             let twice = networks.insert(name.clone(), body.clone());
-            if twice.is_some_and(|other| other != Network::External || body != Network::External) {
+            if twice.is_some_and(|other| other != body) {
                 self.report.error(at, format!("two networks have the name {name}"));
             }
         }
@@ -104,7 +104,7 @@ impl Converter<'_> {
                 Payload::Managed { sha256, spec }
             };
             let twice = found.insert(name.clone(), payload.clone());
-            if twice.is_some_and(|other| other != Payload::External || payload != Payload::External) {
+            if twice.is_some_and(|other| other != payload) {
                 self.report.error(at, format!("two {what}s have the name {name}"));
             }
         }
