@@ -1,4 +1,4 @@
-//! Passes over the simulated swarm.
+//! Passes over the simulated swarm: the bed, and the life of a release in one cluster.
 
 use super::*;
 use crate::engine::fake::{Behaviour, Fake};
@@ -20,6 +20,10 @@ use waggle_wire::document::{digest, hex};
 use waggle_wire::proto::agent::RegistryLogin;
 
 mod failures;
+mod logins;
+mod memory;
+mod refusals;
+mod surroundings;
 mod upkeep;
 
 const STEP: Duration = Duration::from_millis(500);
@@ -279,160 +283,6 @@ async fn a_stack_that_is_not_desired_is_removed_whole() {
 }
 
 #[tokio::test]
-async fn what_is_not_ours_stays() {
-    let mut bed = Bed::new();
-    let mut foreign = service("blog:1", 1);
-    foreign.name = "blog_web".into();
-    foreign.labels = [(labels::NAMESPACE.into(), "blog".into())].into();
-    foreign.task_template.networks.clear();
-    foreign.task_template.container_spec.secrets.clear();
-    bed.fake.create_service(&foreign, None).await.unwrap();
-    for _ in 0..5 {
-        assert_eq!(bed.pass().await.writes, 0);
-    }
-    assert_eq!(bed.fake.services().await.unwrap().len(), 1);
-}
-
-#[tokio::test]
-async fn version_conflicts_are_met_by_looking_again() {
-    let mut bed = Bed::new();
-    bed.want(1, 1, &objects(service("shop:1", 1)));
-    bed.converge().await;
-    bed.fake.conflict(2);
-    bed.want(2, 1, &objects(service("shop:2", 1)));
-    let report = bed.pass().await;
-    assert_eq!(report.error, None);
-    assert!(bed.image().await.starts_with("shop:2"), "within one pass");
-    bed.converge().await;
-}
-
-#[tokio::test]
-async fn an_older_generation_is_refused() {
-    let mut bed = Bed::new();
-    bed.want(1, 1, &objects(service("shop:1", 1)));
-    bed.converge().await;
-    let newest = bed.desired.generation;
-    bed.want(2, 1, &objects(service("shop:2", 1)));
-    bed.desired.generation = Generation(newest.0 - 1);
-    let writes = bed.fake.writes();
-    let report = bed.pass().await;
-    assert!(report.error.unwrap().contains("older"));
-    assert_eq!(report.observed.generation, newest);
-    assert_eq!(bed.fake.writes(), writes);
-}
-
-#[tokio::test]
-async fn a_failed_attempt_is_remembered_over_a_restart() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut bed = Bed::new();
-    bed.restart(dir.path());
-    bed.want(1, 1, &objects(service("shop:1", 2)));
-    bed.converge().await;
-    bed.fake.script("shop:2", Behaviour::Unhealthy);
-    bed.want(2, 1, &objects(service("shop:2", 2)));
-    let why = bed.fail().await;
-    let writes = bed.fake.writes();
-    bed.restart(dir.path());
-    bed.payloads = Payloads::default();
-    for _ in 0..20 {
-        bed.pass().await;
-    }
-    assert_eq!(bed.fail().await, why);
-    assert_eq!(bed.fake.writes(), writes);
-}
-
-#[tokio::test]
-async fn a_restart_in_calm_finds_all_converged_without_payloads() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut bed = Bed::new();
-    bed.restart(dir.path());
-    bed.want(1, 1, &objects(service("shop:1", 2)));
-    bed.converge().await;
-    bed.restart(dir.path());
-    bed.payloads = Payloads::default();
-    let report = bed.pass().await;
-    assert_eq!(report.observed.stacks[&"shop".parse().unwrap()].phase, Phase::Converged);
-    assert_eq!(report.writes, 0);
-}
-
-#[tokio::test]
-async fn a_secret_without_its_bytes_is_waited_for_before_anything_is_written() {
-    let mut bed = Bed::new();
-    let payloads = std::mem::take(&mut bed.payloads);
-    bed.want(1, 1, &objects(service("shop:1", 1)));
-    let report = bed.pass().await;
-    let phase = &report.observed.stacks[&"shop".parse().unwrap()].phase;
-    assert!(matches!(phase, Phase::Applying(why) if why.contains("secret shop_key")), "{phase:?}");
-    assert_eq!(bed.fake.writes(), 0);
-    bed.payloads = payloads;
-    bed.converge().await;
-}
-
-#[tokio::test]
-async fn what_no_write_can_bring_about_fails_at_once_with_nothing_written() {
-    let mut bed = Bed::new();
-    let mut wanted = objects(service("shop:1", 1));
-    wanted.networks.insert("dmz".into(), Network::External);
-    bed.want(1, 1, &wanted);
-    assert!(bed.fail().await.contains("external network dmz does not exist"));
-    assert_eq!(bed.fake.writes(), 0);
-}
-
-#[tokio::test]
-async fn drift_is_mended() {
-    let mut bed = Bed::new();
-    bed.want(1, 1, &objects(service("shop:1", 2)));
-    bed.converge().await;
-    bed.fake.meddle("shop_web", |spec| spec.mode.replicated = Some(Replicated { replicas: Some(1) }));
-    bed.pass().await;
-    let stack = bed.converge().await;
-    assert_eq!(stack.services["web"].running, 2);
-}
-
-#[tokio::test]
-async fn lost_tasks_and_nodes_are_seen_and_are_no_failure() {
-    let mut bed = Bed::new();
-    bed.want(1, 1, &objects(service("shop:1", 1)));
-    bed.converge().await;
-    let writes = bed.fake.writes();
-    assert_eq!(bed.fake.kill("shop_web", 1), 1);
-    let glanced = glance(&bed.fake, &bed.desired, &mut bed.memory, bed.now).await.unwrap().unwrap();
-    assert!(!serving(&glanced.stacks[&"shop".parse().unwrap()]), "seen by the next glance");
-    let report = bed.pass().await;
-    assert!(matches!(report.observed.stacks[&"shop".parse().unwrap()].phase, Phase::Applying(_)));
-    assert!(serving(&bed.converge().await));
-    for node in ["n2", "n3", "n1"] {
-        bed.fake.set_node(node, false);
-    }
-    let report = bed.pass().await;
-    assert!(!serving(&report.observed.stacks[&"shop".parse().unwrap()]));
-    assert_eq!(report.observed.swarm.nodes_down, 3);
-    for node in ["n1", "n2", "n3"] {
-        bed.fake.set_node(node, true);
-    }
-    assert!(serving(&bed.converge().await));
-    assert_eq!(bed.fake.writes(), writes, "Swarm mended it, not the agent");
-}
-
-#[tokio::test]
-async fn an_engine_that_is_away_is_reported_and_waited_for() {
-    let mut bed = Bed::new();
-    bed.want(1, 1, &objects(service("shop:1", 1)));
-    bed.converge().await;
-    bed.fake.set_reachable(false);
-    bed.want(2, 1, &objects(service("shop:2", 1)));
-    let observed = bed.pass().await.observed;
-    assert!(observed.swarm.error.unwrap().contains("is Docker running?"));
-    let stack = &observed.stacks[&"shop".parse().unwrap()];
-    assert_eq!((stack.release, serving(stack)), (Some(ReleaseId([2; 32])), true), "last known");
-    bed.fake.set_reachable(true);
-    bed.fake.set_leader(false);
-    assert!(matches!(bed.pass().await.observed.stacks[&"shop".parse().unwrap()].phase, Phase::Applying(_)));
-    bed.fake.set_leader(true);
-    bed.converge().await;
-}
-
-#[tokio::test]
 async fn jobs_run_once() {
     let mut bed = Bed::new();
     let mut spec = service("shop:1", 1);
@@ -444,86 +294,4 @@ async fn jobs_run_once() {
     bed.want(1, 2, &objects(spec));
     bed.converge().await;
     assert_eq!(bed.fake.services().await.unwrap()[0].job_iteration, Some(0), "an unchanged job is not run again");
-}
-
-fn logins(version: u64) -> Logins {
-    let auth = Bytes::from_static(br#"{"username":"ann","password":"p"}"#);
-    Logins::checked([RegistryLogin { registry: "docker.io".into(), version, auth }]).unwrap()
-}
-
-#[tokio::test]
-async fn a_newer_login_is_handed_on_once_and_restarts_nothing() {
-    let mut bed = Bed::new();
-    bed.want(1, 1, &objects(service("shop:1", 2)));
-    bed.converge().await;
-    assert_eq!(bed.fake.login_of("shop_web"), None);
-    let tasks = bed.fake.tasks().await.unwrap();
-    for version in [3, 8] {
-        let writes = bed.fake.writes();
-        bed.logins = logins(version);
-        let report = bed.pass().await;
-        assert_eq!((report.writes, bed.fake.login_of("shop_web")), (1, Some(version)));
-        assert_eq!(report.observed.stacks[&"shop".parse().unwrap()].phase, Phase::Converged);
-        for _ in 0..10 {
-            bed.pass().await;
-        }
-        assert_eq!(bed.fake.writes(), writes + 1, "once");
-    }
-    // An older one, as after control was set up anew, and none at all, change nothing.
-    let writes = bed.fake.writes();
-    for logins in [logins(5), Logins::default()] {
-        bed.logins = logins;
-        bed.pass().await;
-    }
-    assert_eq!(bed.fake.writes(), writes);
-    assert_eq!(bed.fake.tasks().await.unwrap(), tasks, "no task was touched");
-}
-
-#[tokio::test]
-async fn what_is_written_takes_the_login_along() {
-    let mut bed = Bed::new();
-    bed.logins = logins(3);
-    bed.want(1, 1, &objects(service("shop:1", 2)));
-    bed.converge().await;
-    assert_eq!((bed.fake.login_of("shop_web"), bed.fake.writes()), (Some(3), 3), "network, secret, service");
-    bed.logins = logins(4);
-    bed.want(2, 1, &objects(service("shop:2", 2)));
-    bed.converge().await;
-    assert_eq!((bed.fake.login_of("shop_web"), bed.fake.writes()), (Some(4), 4), "with the update, not after it");
-}
-
-#[tokio::test]
-async fn a_job_is_never_run_again_for_a_login() {
-    let mut bed = Bed::new();
-    let mut spec = service("shop:1", 1);
-    spec.mode = Mode { replicated_job: Some(Default::default()), ..Mode::default() };
-    spec.update_config = None;
-    spec.endpoint_spec = None;
-    bed.want(1, 1, &objects(spec));
-    bed.converge().await;
-    bed.logins = logins(3);
-    for _ in 0..5 {
-        bed.pass().await;
-    }
-    assert_eq!(bed.fake.services().await.unwrap()[0].job_iteration, Some(0));
-}
-
-#[tokio::test]
-async fn what_the_cluster_does_not_allow_fails_before_the_first_write() {
-    let mut bed = Bed::new();
-    let mut spec = service("shop:1", 1);
-    spec.task_template.container_spec.capability_add = vec!["CAP_SYS_ADMIN".into()];
-    bed.want(1, 1, &objects(spec.clone()));
-    let why = bed.fail().await;
-    assert!(why.contains("service web: cap_add: CAP_SYS_ADMIN") && why.contains("[\"CAP_SYS_ADMIN\"]"), "{why}");
-    assert_eq!(bed.fake.writes(), 0);
-    bed.policy.capabilities = vec!["SYS_ADMIN".into()];
-    bed.want(1, 2, &objects(spec));
-    bed.converge().await;
-    // What runs goes on when the policy becomes stricter; only a change is refused.
-    bed.policy = Policy::default();
-    for _ in 0..5 {
-        bed.pass().await;
-    }
-    bed.converge().await;
 }
