@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use waggle_model::ask::ObjectKind;
 use waggle_model::{StackName, Timestamp};
+use waggle_stack::ApiVersion;
 use waggle_stack::objects::service::ServiceSpec;
 use waggle_stack::objects::{NetworkSpec, PayloadSpec};
 
@@ -70,6 +71,8 @@ fn listed(managers: &[String]) -> String {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Info {
     pub engine_version: String,
+    /// What is spoken with it.
+    pub api_version: ApiVersion,
     pub swarm_id: String,
 }
 

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The Engine does not look for a second network of the name by itself before this version.
 const CHECKS_DUPLICATES_SINCE: ApiVersion = ApiVersion(1, 44);
@@ -18,6 +19,12 @@ const CHECKS_DUPLICATES_SINCE: ApiVersion = ApiVersion(1, 44);
 /// Version of the Engine API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ApiVersion(pub u32, pub u32);
+
+impl fmt::Display for ApiVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0, self.1)
+    }
+}
 
 impl Default for ApiVersion {
     /// Engine 20.10, the oldest one that is supported.

@@ -22,6 +22,7 @@ pub mod image;
 mod interpolate;
 mod load;
 mod merge;
+pub mod needs;
 pub mod objects;
 pub mod policy;
 mod problem;

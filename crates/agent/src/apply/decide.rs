@@ -16,7 +16,7 @@ use waggle_stack::Objects;
 use waggle_stack::compare::{self, Change};
 use waggle_stack::diff::{self, Action, Conflict, Current, Plan, Wanted, diff, removal};
 use waggle_stack::objects::service::ServiceSpec;
-use waggle_stack::policy;
+use waggle_stack::{needs, policy};
 
 /// Between two tries to remove what is still in use.
 pub(super) const TIDY_PAUSE: Duration = Duration::from_secs(10);
@@ -226,9 +226,11 @@ impl Deciding<'_> {
     fn ready_to_write(&self, attempt: &mut Attempt, objects: &Objects, actions: Vec<Action>) -> Step {
         attempt.good_since = None;
         // Only what would be written is judged: a policy that became stricter takes no running stack out of service.
-        let refusals = policy::check(self.given.policy, objects);
+        let mut refusals: Vec<String> =
+            policy::check(self.given.policy, objects).iter().map(ToString::to_string).collect();
+        refusals.extend(needs::check(self.seen.info.api_version, objects).iter().map(ToString::to_string));
         if !refusals.is_empty() {
-            let why = refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            let why = refusals.join("; ");
             return if attempt.converged { Step::only(Phase::Applying(why)) } else { Step::failed(Some(attempt), why) };
         }
         let missing = actions.iter().filter_map(|action| match action {

@@ -30,6 +30,7 @@ use std::time::Duration;
 use tracing::Instrument;
 use waggle_model::StackName;
 use waggle_model::ask::ObjectKind;
+use waggle_stack::ApiVersion;
 use waggle_stack::labels;
 use waggle_stack::objects::service::ServiceSpec;
 use waggle_stack::objects::{NetworkSpec, PayloadSpec};
@@ -39,9 +40,9 @@ mod logs;
 mod read;
 
 /// Newest API version we know; an older Engine gets its own.
-const API_NEWEST: (u32, u32) = (1, 47);
+const API_NEWEST: ApiVersion = ApiVersion(1, 47);
 /// Docker 20.10.
-const API_OLDEST: (u32, u32) = (1, 41);
+const API_OLDEST: ApiVersion = ApiVersion(1, 41);
 /// A registry may be far away.
 pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -59,6 +60,7 @@ pub struct Docker {
     metrics: Metrics,
     /// As of the connection; an upgrade of the Engine ends it and usually the agent with it.
     engine_version: String,
+    api_version: ApiVersion,
 }
 
 impl Docker {
@@ -66,7 +68,8 @@ impl Docker {
     /// none.
     pub async fn connect(path: &Path, logins: Logins, metrics: Metrics) -> Result<Docker, EngineError> {
         let said: Value = Socket { path: path.to_owned(), version: None }.get("/version").await?;
-        let version = negotiate(said["ApiVersion"].as_str().unwrap_or_default())?;
+        let api_version = negotiate(said["ApiVersion"].as_str().unwrap_or_default())?;
+        let version = api_version.to_string();
         let text = path.to_string_lossy();
         let client = bollard::Docker::connect_with_unix(&text, RESOLVE_TIMEOUT.as_secs(), bollard::API_DEFAULT_VERSION)
             .map_err(|error| bollard_error(path, error))?;
@@ -75,7 +78,7 @@ impl Docker {
         tracing::info!(socket = %path.display(), api = version, "connected to the Docker Engine");
         let socket = Socket { path: path.to_owned(), version: Some(version) };
         let engine_version = said["Version"].as_str().unwrap_or_default().to_owned();
-        Ok(Docker { socket, bollard, logins, metrics, engine_version })
+        Ok(Docker { socket, bollard, logins, metrics, engine_version, api_version })
     }
 
     /// One call, as a span and in the figures.
@@ -125,17 +128,16 @@ impl Docker {
     }
 }
 
-fn negotiate(offered: &str) -> Result<String, EngineError> {
-    let parse = |text: &str| -> Option<(u32, u32)> {
+fn negotiate(offered: &str) -> Result<ApiVersion, EngineError> {
+    let parse = |text: &str| -> Option<ApiVersion> {
         let (major, minor) = text.split_once('.')?;
-        Some((major.parse().ok()?, minor.parse().ok()?))
+        Some(ApiVersion(major.parse().ok()?, minor.parse().ok()?))
     };
     let offered_version = parse(offered).ok_or_else(|| EngineError::Answer(format!("API version {offered:?}")))?;
     if offered_version < API_OLDEST {
         return Err(EngineError::TooOld(offered.to_owned()));
     }
-    let (major, minor) = offered_version.min(API_NEWEST);
-    Ok(format!("{major}.{minor}"))
+    Ok(offered_version.min(API_NEWEST))
 }
 
 fn mend(mut request: bollard::BollardRequest, prefix: &str) -> bollard::BollardRequest {
@@ -234,7 +236,8 @@ impl Engine for Docker {
             Ok(swarm) => {
                 let swarm_id = swarm.id.filter(|id| !id.is_empty());
                 let swarm_id = swarm_id.ok_or_else(|| EngineError::Answer("the swarm has no id".into()))?;
-                Ok(Info { engine_version: self.engine_version.clone(), swarm_id })
+                let (engine_version, api_version) = (self.engine_version.clone(), self.api_version);
+                Ok(Info { engine_version, api_version, swarm_id })
             }
             Err(EngineError::NotManager { .. }) => {
                 let info = self.call("info", self.bollard(self.bollard.info(), READ_TIMEOUT)).await?;

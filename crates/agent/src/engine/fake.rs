@@ -22,6 +22,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use waggle_model::ask::ObjectKind;
 use waggle_model::{StackName, Timestamp};
+use waggle_stack::ApiVersion;
 use waggle_stack::objects::service::ServiceSpec;
 use waggle_stack::objects::{NetworkSpec, PayloadSpec};
 
@@ -136,6 +137,10 @@ impl Fake {
     }
 
     /// Without a leader nothing can be written; tasks go on.
+    pub fn set_api_version(&self, version: ApiVersion) {
+        self.state().api_version = version;
+    }
+
     pub fn set_leader(&self, leader: bool) {
         self.state().leader = leader;
     }
@@ -193,7 +198,8 @@ impl Fake {
 impl Engine for Fake {
     async fn info(&self) -> Result<Info, EngineError> {
         let state = self.reach()?;
-        Ok(Info { engine_version: "20.10.24-fake".into(), swarm_id: state.id.clone() })
+        let (engine_version, swarm_id) = ("20.10.24-fake".into(), state.id.clone());
+        Ok(Info { engine_version, api_version: state.api_version, swarm_id })
     }
 
     async fn nodes(&self) -> Result<Vec<Node>, EngineError> {

@@ -1,6 +1,8 @@
 //! What is not written: it waits, or it fails first.
 
 use super::*;
+use waggle_stack::ApiVersion;
+use waggle_stack::objects::service::Healthcheck;
 
 #[tokio::test]
 async fn a_secret_without_its_bytes_is_waited_for_before_anything_is_written() {
@@ -23,6 +25,26 @@ async fn what_no_write_can_bring_about_fails_at_once_with_nothing_written() {
     bed.want(1, 1, &wanted);
     assert!(bed.fail().await.contains("external network dmz does not exist"));
     assert_eq!(bed.fake.writes(), 0);
+}
+
+#[tokio::test]
+async fn what_the_engine_is_too_old_for_fails_before_the_first_write() {
+    let mut bed = Bed::new();
+    let mut spec = service("shop:1", 1);
+    spec.task_template.container_spec.healthcheck =
+        Some(Healthcheck { test: vec!["CMD".into()], start_interval: 1_000_000_000, ..Healthcheck::default() });
+    bed.want(1, 1, &objects(spec.clone()));
+    let why = bed.fail().await;
+    for part in ["service web: healthcheck.start_interval", "API 1.44", "has 1.41", "leave it out"] {
+        assert!(why.contains(part), "{why}");
+    }
+    assert_eq!(bed.fake.writes(), 0);
+    bed.fake.set_api_version(ApiVersion(1, 44));
+    bed.want(1, 2, &objects(spec));
+    bed.converge().await;
+    let writes = bed.fake.writes();
+    bed.pass().await;
+    assert_eq!(bed.fake.writes(), writes, "as wanted");
 }
 
 #[tokio::test]

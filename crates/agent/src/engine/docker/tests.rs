@@ -163,8 +163,8 @@ async fn another_login_leaves_the_spec_to_the_letter() {
 
 #[test]
 fn versions_are_settled_on_the_lesser() {
-    assert_eq!(negotiate("1.41").unwrap(), "1.41");
-    assert_eq!(negotiate("1.52").unwrap(), "1.47");
+    assert_eq!(negotiate("1.41").unwrap(), ApiVersion(1, 41));
+    assert_eq!(negotiate("1.52").unwrap(), ApiVersion(1, 47));
     assert!(matches!(negotiate("1.40"), Err(EngineError::TooOld(_))));
     assert!(matches!(negotiate(""), Err(EngineError::Answer(_))));
 }

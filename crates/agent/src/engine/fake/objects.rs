@@ -7,6 +7,7 @@ use crate::logins::Login;
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use waggle_model::StackName;
+use waggle_stack::ApiVersion;
 use waggle_stack::labels;
 use waggle_stack::objects::service::ServiceSpec;
 use waggle_stack::objects::{NetworkSpec, PayloadSpec};
@@ -284,6 +285,11 @@ impl State {
             if !self.stored.contains_key(&(kind, id.clone())) {
                 return Err(EngineError::Refused(format!("{kind:?} {name} ({id}) not found").to_lowercase()));
             }
+        }
+        if let Some(check) = spec.task_template.container_spec.healthcheck.as_mut()
+            && self.api_version < ApiVersion(1, 44)
+        {
+            check.start_interval = 0;
         }
         if let Some(replicated) = &mut spec.mode.replicated {
             replicated.replicas.get_or_insert(1);

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::sync::watch;
 use waggle_model::Timestamp;
+use waggle_stack::ApiVersion;
 use waggle_stack::objects::service::{EndpointSpec, ServiceSpec, TaskSpec};
 
 /// Events handled in one [`State::advance`]; more of them means that something spins.
@@ -17,6 +18,7 @@ pub(super) const HISTORY: usize = 5;
 
 pub(super) struct State {
     pub id: String,
+    pub api_version: ApiVersion,
     pub now: Timestamp,
     pub timing: Timing,
     pub behaviours: Vec<(String, Behaviour)>,
@@ -109,6 +111,7 @@ impl State {
         };
         State {
             id: id.to_owned(),
+            api_version: ApiVersion::default(),
             now,
             timing: Timing::default(),
             behaviours: Vec::new(),
