@@ -3,6 +3,7 @@
 use crate::choose::{Client, choose};
 use crate::health::Health;
 use crate::ledger::Ledger;
+use crate::name::Folded;
 use crate::reply::{Full, Reply, Section, udp_limit};
 use crate::request::{HEADER, Question, Request, rcode, rtype};
 use crate::snapshot::{Addresses, Cut, Node, RecordSet, Route, Snapshot, ZoneData};
@@ -44,7 +45,8 @@ pub fn answer(
     if source.port() == 0 {
         return None;
     }
-    let request = Request::parse(query)?;
+    let mut name = Folded::new();
+    let request = Request::parse(query, &mut name)?;
     let limit = match transport {
         Transport::Udp => udp_limit(request.edns.as_ref()),
         Transport::Tcp => usize::from(u16::MAX),
@@ -104,7 +106,7 @@ impl Here {
 impl Walk<'_, '_> {
     fn run(&mut self, question: &Question<'_>) -> Result<(), Full> {
         let mut here = Here { offset: HEADER, len: question.name.len() };
-        let mut found = self.s.table.deepest(&question.name);
+        let mut found = self.s.table.deepest(question.name);
         let mut seen = [None; CHASE_MAX + 1];
         for hop in 0..=CHASE_MAX {
             if let Some(slot) = seen.get_mut(hop) {

@@ -22,7 +22,10 @@ impl Ledger {
     pub(crate) fn note(&self, cell: u32, now: Timestamp, ttl: u32) {
         let until = now.after(Duration::from_secs(u64::from(ttl)));
         if let Some(cell) = self.cells.get(cell as usize) {
-            cell.fetch_max(until.0, Ordering::Relaxed);
+            // Mostly known already, since a batch shares one `now`: then the cache line stays shared among threads.
+            if cell.load(Ordering::Relaxed) < until.0 {
+                cell.fetch_max(until.0, Ordering::Relaxed);
+            }
         }
     }
 

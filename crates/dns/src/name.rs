@@ -18,30 +18,39 @@ pub(crate) struct Folded {
 }
 
 impl Folded {
+    /// The root.
+    pub(crate) fn new() -> Folded {
+        Folded { bytes: [0; NAME_MAX], starts: [0; LABELS_MAX + 1], len: 1, labels: 0 }
+    }
+
     /// Reads an uncompressed name at the start of `wire`. `None` for compression, over-long names and truncated ones.
     pub(crate) fn parse(wire: &[u8]) -> Option<Folded> {
-        let mut name = Folded { bytes: [0; NAME_MAX], starts: [0; LABELS_MAX + 1], len: 0, labels: 0 };
+        let mut name = Folded::new();
+        name.read(wire)?;
+        Some(name)
+    }
+
+    /// As [`Folded::parse`], into a new name of the caller's: a name is too large to be moved for every query.
+    pub(crate) fn read(&mut self, wire: &[u8]) -> Option<()> {
         let mut at = 0;
+        let mut labels = 0;
         loop {
-            let size = usize::from(*wire.get(at)?);
-            *name.starts.get_mut(name.labels)? = at as u8;
-            if size == 0 {
-                name.len = at + 1;
-                return (name.len <= NAME_MAX).then_some(name);
+            let size = *wire.get(at)?;
+            *self.starts.get_mut(labels)? = at as u8;
+            at += 1 + usize::from(size);
+            match size {
+                0 => break,
+                // Beyond 255 octets the next start is out of `bytes`, and would not fit an octet.
+                1..=63 if at < NAME_MAX => labels += 1,
+                _ => return None,
             }
-            if size > 63 {
-                return None;
-            }
-            let label = wire.get(at + 1..at + 1 + size)?;
-            let fold = name.bytes.get_mut(at..at + 1 + size)?;
-            let (first, rest) = fold.split_first_mut()?;
-            *first = size as u8;
-            for (to, from) in rest.iter_mut().zip(label) {
-                *to = from.to_ascii_lowercase();
-            }
-            at += 1 + size;
-            name.labels += 1;
         }
+        // Length octets are below `A`, so all of the name can be folded at once.
+        for (to, from) in self.bytes.get_mut(..at)?.iter_mut().zip(wire.get(..at)?) {
+            *to = from.to_ascii_lowercase();
+        }
+        (self.len, self.labels) = (at, labels);
+        Some(())
     }
 
     /// The last `labels` labels and the root.

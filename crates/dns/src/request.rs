@@ -51,7 +51,7 @@ pub(crate) struct Request<'a> {
 pub(crate) struct Question<'a> {
     /// As it arrived: name, type, class.
     pub(crate) wire: &'a [u8],
-    pub(crate) name: Folded,
+    pub(crate) name: &'a Folded,
     pub(crate) kind: u16,
     pub(crate) class: u16,
 }
@@ -81,8 +81,8 @@ impl Subnet {
 }
 
 impl<'a> Request<'a> {
-    /// `None`: not a query at all, to be dropped.
-    pub(crate) fn parse(query: &'a [u8]) -> Option<Request<'a>> {
+    /// `None`: not a query at all, to be dropped. `name` is where the name asked for is kept.
+    pub(crate) fn parse(query: &'a [u8], name: &'a mut Folded) -> Option<Request<'a>> {
         let header: &[u8; HEADER] = query.first_chunk()?;
         let [id0, id1, high, low, counts @ ..] = *header;
         if high & 0x80 != 0 {
@@ -90,7 +90,7 @@ impl<'a> Request<'a> {
         }
         let mut request =
             Request { id: [id0, id1], flags: [high & 0x79, low & 0x10], question: None, edns: None, fault: None };
-        if let Err(code) = request.body(query, counts) {
+        if let Err(code) = request.body(query, counts, name) {
             request.fault = Some(code);
         }
         if high & 0x78 != 0 {
@@ -99,13 +99,13 @@ impl<'a> Request<'a> {
         Some(request)
     }
 
-    fn body(&mut self, query: &'a [u8], counts: [u8; 8]) -> Result<(), u16> {
+    fn body(&mut self, query: &'a [u8], counts: [u8; 8], name: &'a mut Folded) -> Result<(), u16> {
         let [q0, q1, an0, an1, ns0, ns1, ar0, ar1] = counts;
         if [q0, q1] != [0, 1] {
             return Err(rcode::FORMERR);
         }
         let mut at = HEADER;
-        let question = question(query, at).ok_or(rcode::FORMERR)?;
+        let question = question(query, at, name).ok_or(rcode::FORMERR)?;
         at += question.wire.len();
         self.question = Some(question);
         let before = u32::from(u16::from_be_bytes([an0, an1])) + u32::from(u16::from_be_bytes([ns0, ns1]));
@@ -138,9 +138,9 @@ impl<'a> Request<'a> {
     }
 }
 
-fn question(query: &[u8], at: usize) -> Option<Question<'_>> {
+fn question<'a>(query: &'a [u8], at: usize, name: &'a mut Folded) -> Option<Question<'a>> {
     let rest = query.get(at..)?;
-    let name = Folded::parse(rest)?;
+    name.read(rest)?;
     let wire = rest.get(..name.len() + 4)?;
     let [.., k0, k1, c0, c1] = *wire else { return None };
     Some(Question { wire, name, kind: u16::from_be_bytes([k0, k1]), class: u16::from_be_bytes([c0, c1]) })

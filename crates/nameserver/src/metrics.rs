@@ -34,21 +34,40 @@ pub struct Counters {
     unsent: AtomicU64,
 }
 
-impl Counters {
+/// What a batch comes to before it is counted: one addition that other processors see, instead of one per query.
+#[derive(Debug, Default)]
+pub struct Tally {
+    rcodes: [u64; RCODES],
+    dropped: u64,
+    panics: u64,
+}
+
+impl Tally {
     /// A reply was made.
-    pub fn answered(&self, reply: &[u8]) {
+    pub fn answered(&mut self, reply: &[u8]) {
         let code = reply.get(3).map_or(0, |flags| flags & 0xf);
-        if let Some(counter) = self.rcodes.get(usize::from(code)) {
-            counter.fetch_add(1, Ordering::Relaxed);
+        if let Some(count) = self.rcodes.get_mut(usize::from(code)) {
+            *count += 1;
         }
     }
 
-    pub fn dropped(&self) {
-        self.dropped.fetch_add(1, Ordering::Relaxed);
+    pub fn dropped(&mut self) {
+        self.dropped += 1;
     }
 
-    pub fn panicked(&self) {
-        self.panics.fetch_add(1, Ordering::Relaxed);
+    pub fn panicked(&mut self) {
+        self.panics += 1;
+    }
+}
+
+impl Counters {
+    pub fn add(&self, tally: &Tally) {
+        let codes = self.rcodes.iter().zip(tally.rcodes);
+        for (counter, count) in codes.chain([(&self.dropped, tally.dropped), (&self.panics, tally.panics)]) {
+            if count > 0 {
+                counter.fetch_add(count, Ordering::Relaxed);
+            }
+        }
     }
 
     pub fn unsent(&self, count: u64) {

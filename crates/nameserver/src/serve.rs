@@ -3,7 +3,7 @@
 pub mod tcp;
 pub mod udp;
 
-use crate::metrics::Counters;
+use crate::metrics::Tally;
 use crate::state::Serving;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -101,20 +101,20 @@ fn contained(
     serving: Option<&Serving>,
     asked: &Asked<'_>,
     out: &mut [u8],
-    counters: &Counters,
+    tally: &mut Tally,
 ) -> Option<usize> {
     let Asked { query, source, transport, now } = *asked;
     let outcome = catch_unwind(AssertUnwindSafe(|| answer(serving?, query, source, transport, now, out)));
     let length = match outcome {
         Ok(length) => length,
         Err(_) => {
-            counters.panicked();
+            tally.panicked();
             return None;
         }
     };
     match length.and_then(|length| out.get(..length)) {
-        Some(reply) => counters.answered(reply),
-        None => counters.dropped(),
+        Some(reply) => tally.answered(reply),
+        None => tally.dropped(),
     }
     length
 }

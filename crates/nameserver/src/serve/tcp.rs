@@ -8,7 +8,7 @@
 //! answered in order, and a query it cannot parse gets its own FORMERR without a question.
 
 use super::{Answer, Asked, contained};
-use crate::metrics::Traffic;
+use crate::metrics::{Tally, Traffic};
 use crate::state::State;
 use async_trait::async_trait;
 use hickory_server::Server;
@@ -84,7 +84,10 @@ impl Handler {
         let now = Timestamp(waggle_daemon::time::now());
         let mut out = vec![0; REPLY_MAX];
         let asked = Asked { query: request.as_slice(), source: request.src(), transport: Transport::Tcp, now };
-        let length = contained(self.answer, serving.as_deref(), &asked, &mut out, &self.traffic.tcp)?;
+        let mut tally = Tally::default();
+        let length = contained(self.answer, serving.as_deref(), &asked, &mut out, &mut tally);
+        self.traffic.tcp.add(&tally);
+        let length = length?;
         Message::from_vec(out.get(..length)?).ok()
     }
 }

@@ -7,7 +7,7 @@
 mod batch;
 
 use super::{Answer, Asked, contained};
-use crate::metrics::{Counters, Traffic};
+use crate::metrics::{Counters, Tally, Traffic};
 use crate::state::{Serving, State};
 use arc_swap::Cache;
 use batch::Batch;
@@ -137,16 +137,18 @@ impl Worker {
 
     fn turn(&self, batch: &mut Batch, received: usize, serving: Option<&Serving>) {
         let now = Timestamp(waggle_daemon::time::now());
+        let mut tally = Tally::default();
         for at in 0..received {
             let Some((query, source, out)) = batch.exchange(at) else {
-                self.counters.dropped();
+                tally.dropped();
                 continue;
             };
             let asked = Asked { query, source, transport: Transport::Udp, now };
-            if let Some(length) = contained(self.answer, serving, &asked, out, &self.counters) {
+            if let Some(length) = contained(self.answer, serving, &asked, out, &mut tally) {
                 batch.reply(at, length);
             }
         }
+        self.counters.add(&tally);
         self.counters.unsent(batch.send(&self.socket).lost);
     }
 }
