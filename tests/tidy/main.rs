@@ -100,10 +100,12 @@ fn heavy_dependencies_are_named_in_one_place() {
     for (word, home) in
         [("bollard", "crates/agent/src/engine/docker"), ("hickory_server", "crates/nameserver/src/serve")]
     {
+        // As it comes, to be measured beside ours.
+        let measured = "tests/bench/nameservers/peer/hickory.rs";
         for file in all_sources() {
             let place = file.strip_prefix(root()).unwrap_or(&file).display().to_string();
             let used = code_lines(&file).any(|line| line.contains(&format!("{word}::")));
-            assert!(!used || place.starts_with(home), "{place} uses {word}; only {home} may");
+            assert!(!used || place.starts_with(home) || place == measured, "{place} uses {word}; only {home} may");
         }
     }
 }
