@@ -8,6 +8,7 @@ mod control;
 mod invariants;
 mod link;
 mod nameserver;
+mod partition;
 mod transition;
 mod users;
 mod world;
