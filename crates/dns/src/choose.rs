@@ -59,16 +59,18 @@ pub(crate) struct Choice {
     bits: [u8; POOL_MAX],
     len: usize,
     pub(crate) scope: u8,
+    /// The hash of the client's prefix had a say.
+    pub(crate) by_hash: bool,
 }
 
 impl Choice {
     fn none() -> Choice {
-        Choice { bits: [0; POOL_MAX], len: 0, scope: 0 }
+        Choice { bits: [0; POOL_MAX], len: 0, scope: 0, by_hash: false }
     }
 
     fn all(mask: u64) -> Choice {
         let mut choice = Choice::none();
-        (0..POOL_MAX as u8).filter(|bit| mask & 1 << bit != 0).for_each(|bit| choice.push(bit));
+        choice.push_all(mask);
         choice
     }
 
@@ -77,6 +79,10 @@ impl Choice {
             *slot = bit;
             self.len += 1;
         }
+    }
+
+    fn push_all(&mut self, mask: u64) {
+        (0..POOL_MAX as u8).filter(|bit| mask & 1 << bit != 0).for_each(|bit| self.push(bit));
     }
 
     pub(crate) fn bits(&self) -> &[u8] {
@@ -93,42 +99,108 @@ pub(crate) fn choose(snapshot: &Snapshot, route: &Route, mask: u64, client: &Cli
     if mask.count_ones() <= route.picks {
         return Choice::all(mask);
     }
-    match &route.order {
-        Order::Fixed(order) => first(order, mask, route.picks, 0),
-        Order::Place { shape } => {
-            let Some(shape) = snapshot.shapes.get(*shape as usize) else { return Choice::all(mask) };
-            let located = client.locate(&snapshot.places);
-            let scope = if shape.uniform { 0 } else { located.scope };
-            first(shape.order(located.ranking), mask, route.picks, scope)
-        }
-        Order::Weighted(candidates) => heaviest(snapshot, candidates, mask, client),
-    }
-}
-
-fn first(order: &[u8], mask: u64, picks: u32, scope: u8) -> Choice {
-    let mut choice = Choice { scope, ..Choice::none() };
-    let fit = order.iter().filter(|bit| mask & 1 << (**bit & 63) != 0);
-    fit.take(picks as usize).for_each(|bit| choice.push(*bit));
-    choice
-}
-
-fn heaviest(snapshot: &Snapshot, candidates: &[Candidate], mask: u64, client: &Client) -> Choice {
+    let mut line = Line::new(snapshot, route, client);
     let mut choice = Choice::none();
-    let mut address = client.source;
-    if let Some(subnet) = client.subnet {
-        let located = client.locate(&snapshot.places);
-        address = located.address;
-        // Below one client prefix only a hole in a network without a place makes a difference.
-        choice.scope = if subnet.is_ipv4() { V4_PREFIX } else { V6_PREFIX };
-        if !located.by_subnet || located.layer == Layer::Map {
-            choice.scope = choice.scope.max(located.scope);
+    let mut left = mask;
+    while choice.len < route.picks as usize {
+        let missing = route.picks - choice.len as u32;
+        if line.is_behind_placed(left) && left.count_ones() <= missing {
+            choice.push_all(left);
+            break;
         }
-    }
-    let key = ClientKey::new(address);
-    let fit = candidates.iter().zip(0u8..).filter(|(_, bit)| mask & 1 << (bit & 63) != 0);
-    let best = fit.map(|(candidate, bit)| (score(key, candidate), bit)).min_by(|a, b| a.0.total_cmp(&b.0));
-    if let Some((_, bit)) = best {
+        let Some(bit) = line.next(left) else { break };
+        left &= !(1 << (bit & 63));
         choice.push(bit);
     }
+    choice.scope = line.scope();
+    choice.by_hash = line.key.is_some();
     choice
+}
+
+/// A route's clusters in the order in which one client tries them: those that its place orders, then the others by the
+/// hash of its prefix. The hash is computed only if it is asked for, because an answer that depends on it holds for one
+/// client prefix at most.
+struct Line<'a> {
+    snapshot: &'a Snapshot,
+    candidates: &'a [Candidate],
+    client: &'a Client,
+    located: Option<Located>,
+    /// All clients have the same `placed` and the same others.
+    uniform: bool,
+    placed: &'a [u8],
+    key: Option<ClientKey>,
+    scores: Option<[f64; POOL_MAX]>,
+}
+
+impl<'a> Line<'a> {
+    fn new(snapshot: &'a Snapshot, route: &'a Route, client: &'a Client) -> Line<'a> {
+        let mut line = Line {
+            snapshot,
+            candidates: &route.candidates,
+            client,
+            located: None,
+            uniform: true,
+            placed: &[],
+            key: None,
+            scores: None,
+        };
+        match &route.order {
+            Order::Fixed(order) => line.placed = order,
+            Order::Weighted => {}
+            Order::Place { shape } => {
+                if let Some(shape) = snapshot.shapes.get(*shape as usize) {
+                    let class = shape.class(line.located().ranking);
+                    line.placed = shape.placed(class);
+                    line.uniform = shape.uniform();
+                }
+            }
+        }
+        line
+    }
+
+    fn located(&mut self) -> Located {
+        *self.located.get_or_insert_with(|| self.client.locate(&self.snapshot.places))
+    }
+
+    fn key(&mut self) -> ClientKey {
+        let address = self.located().address;
+        *self.key.get_or_insert_with(|| ClientKey::new(address))
+    }
+
+    /// The first of `left`.
+    fn next(&mut self, left: u64) -> Option<u8> {
+        if let Some(bit) = self.placed.iter().copied().find(|bit| left & 1 << (bit & 63) != 0) {
+            return Some(bit);
+        }
+        let key = self.key();
+        let candidates = self.candidates;
+        let scores = self.scores.get_or_insert_with(|| {
+            let mut scores = [f64::INFINITY; POOL_MAX];
+            scores.iter_mut().zip(candidates).for_each(|(slot, candidate)| *slot = score(key, candidate));
+            scores
+        });
+        let fit = scores.iter().zip(0u8..).filter(|(_, bit)| left & 1 << (bit & 63) != 0);
+        fit.min_by(|a, b| a.0.total_cmp(b.0)).map(|(_, bit)| bit)
+    }
+
+    /// Only clusters that the place does not order are left.
+    fn is_behind_placed(&self, left: u64) -> bool {
+        self.placed.iter().all(|bit| left & 1 << (bit & 63) == 0)
+    }
+
+    /// Prefix around the subnet's address in which everybody gets the same.
+    fn scope(&mut self) -> u8 {
+        let Some(subnet) = self.client.subnet else { return 0 };
+        if self.key.is_none() && self.uniform {
+            return 0;
+        }
+        let located = self.located();
+        if self.key.is_none() {
+            return located.scope;
+        }
+        let width = if subnet.is_ipv4() { V4_PREFIX } else { V6_PREFIX };
+        // With one order for everybody, only a hole in a network without a place makes a difference below that.
+        let alike = self.uniform && located.by_subnet && located.layer != Layer::Map;
+        if alike { width } else { located.scope.max(width) }
+    }
 }

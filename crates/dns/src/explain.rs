@@ -81,7 +81,7 @@ pub enum Basis {
     ClientMap,
     Location,
     Region,
-    /// Nothing is known about the place: heavier first.
+    /// Nothing is known about the place: share of client prefixes by weight.
     Weight,
     /// Weighted policy: share of client prefixes.
     Share,
@@ -188,9 +188,14 @@ fn decide(
             answer.push(*address);
         }
     }
+    let hashed = match route.order {
+        Order::Weighted => Hashed::Alone,
+        _ if choice.by_hash => Hashed::Too,
+        _ => Hashed::No,
+    };
     Decided {
         route: route.name.clone(),
-        client: client_source(client, &located, matches!(route.order, Order::Weighted(_))),
+        client: client_source(client, &located, hashed),
         basis: basis(s, route, &located),
         pool: pool(s, route, mask, choice.bits(), &located, reasons),
         all_down: mask == 0,
@@ -201,9 +206,22 @@ fn decide(
     }
 }
 
-fn client_source(client: &Client, located: &Located, share: bool) -> ClientSource {
+/// What the hash of the client's prefix had to do with an answer.
+enum Hashed {
+    No,
+    /// Beside its place.
+    Too,
+    /// The place had no say.
+    Alone,
+}
+
+fn client_source(client: &Client, located: &Located, hashed: Hashed) -> ClientSource {
     let width = if located.address.is_ipv4() { V4_PREFIX } else { V6_PREFIX };
-    let len = if share { width } else { located.own_prefix };
+    let len = match hashed {
+        Hashed::No => located.own_prefix,
+        Hashed::Too => located.own_prefix.max(width),
+        Hashed::Alone => width,
+    };
     let prefix = IpNet::new(located.address, len).unwrap_or_else(|_| IpNet::from(located.address)).trunc();
     ClientSource {
         address: located.address,
@@ -216,7 +234,7 @@ fn client_source(client: &Client, located: &Located, share: bool) -> ClientSourc
 fn basis(s: &Snapshot, route: &Route, located: &Located) -> Basis {
     let rule = s.places.rankings().get(located.ranking as usize).map(|ranking| ranking.rule);
     match (&route.order, rule) {
-        (Order::Weighted(_), _) => Basis::Share,
+        (Order::Weighted, _) => Basis::Share,
         (Order::Fixed(_), _) => Basis::Fixed,
         (_, Some(Rule::ClientMap)) => Basis::ClientMap,
         (_, Some(Rule::Location)) if located.layer == Layer::Geo => Basis::Location,
@@ -233,15 +251,15 @@ fn pool(
     located: &Located,
     reasons: &BTreeMap<ClusterName, String>,
 ) -> Vec<PoolEntry> {
-    let order: Vec<u8> = match &route.order {
-        Order::Fixed(order) => order.clone(),
+    let placed = match &route.order {
+        Order::Fixed(order) => order.as_slice(),
+        Order::Weighted => &[],
         Order::Place { shape } => {
-            s.shapes.get(*shape as usize).map(|shape| shape.order(located.ranking).to_vec()).unwrap_or_default()
-        }
-        Order::Weighted(candidates) => {
-            weighted(ClientKey::new(located.address), candidates).into_iter().map(|at| at as u8).collect()
+            s.shapes.get(*shape as usize).map_or(&[][..], |shape| shape.placed(shape.class(located.ranking)))
         }
     };
+    let hashed = weighted(ClientKey::new(located.address), &route.candidates).into_iter().map(|at| at as u8);
+    let order = placed.iter().copied().chain(hashed.filter(|bit| !placed.contains(bit)));
     let entry = |bit: u8| {
         let cluster = route.pool.get(usize::from(bit))?;
         let kept = mask & 1 << (bit & 63) != 0;
@@ -255,5 +273,5 @@ fn pool(
         };
         Some(PoolEntry { cluster: cluster.clone(), kept, answered, why })
     };
-    order.into_iter().filter_map(entry).collect()
+    order.filter_map(entry).collect()
 }

@@ -53,6 +53,8 @@ pub(crate) struct Ranking {
     pub(crate) rule: Rule,
     /// All clusters of the plan, as positions in its map.
     pub(crate) order: Vec<u16>,
+    /// So many of them have something to do with the place.
+    pub(crate) placed: u16,
 }
 
 /// Which layer spoke.
@@ -174,9 +176,9 @@ impl<'a> Rankings<'a> {
     }
 
     fn add(&mut self, layer: Layer, place: Place<'_>) -> u32 {
-        let (order, rule) = rank(place, &self.plan.clusters);
-        let order = order.iter().filter_map(|name| self.positions.get(name).copied()).collect();
-        let ranking = Ranking { layer, rule, order };
+        let ranked = rank(place, &self.plan.clusters);
+        let order = ranked.order.iter().filter_map(|name| self.positions.get(name).copied()).collect();
+        let ranking = Ranking { layer, rule: ranked.rule, order, placed: ranked.placed as u16 };
         if let Some(at) = self.known.get(&ranking) {
             return *at;
         }

@@ -112,6 +112,8 @@ pub struct Route {
     pub(crate) pool: Vec<ClusterName>,
     pub(crate) ttl: u32,
     pub(crate) order: Order,
+    /// Per cluster, for what the client's prefix decides.
+    pub(crate) candidates: Vec<Candidate>,
     /// Clusters answered at once.
     pub(crate) picks: u32,
     /// A bit for each cluster of the pool.
@@ -175,26 +177,41 @@ pub(crate) struct Addresses {
 #[derive(Debug)]
 pub(crate) enum Order {
     /// By the client's ranking, through the pool's shape.
-    Place {
-        shape: u32,
-    },
-    Weighted(Vec<Candidate>),
+    Place { shape: u32 },
+    /// By the client's prefix.
+    Weighted,
     /// Same for every client.
     Fixed(Vec<u8>),
 }
 
 /// Pools with the same clusters share one table: for each ranking, the pool's bits in that order.
+///
+/// Many rankings give a small pool the same order, so orders are kept once, as *classes*.
 #[derive(Debug)]
 pub(crate) struct Shape {
     pub(crate) width: usize,
+    /// Per ranking, its class.
+    pub(crate) of_ranking: Vec<u32>,
+    /// Per class, all bits of the pool.
     pub(crate) orders: Vec<u8>,
-    /// Every ranking gives the same order.
-    pub(crate) uniform: bool,
+    /// Per class, how many bits at the front have something to do with the clients' place.
+    pub(crate) placed: Vec<u8>,
 }
 
 impl Shape {
-    pub(crate) fn order(&self, ranking: u32) -> &[u8] {
-        let start = ranking as usize * self.width;
-        self.orders.get(start..start + self.width).unwrap_or_default()
+    pub(crate) fn class(&self, ranking: u32) -> u32 {
+        self.of_ranking.get(ranking as usize).copied().unwrap_or(0)
+    }
+
+    /// Bits that the place of a class's clients orders, in that order.
+    pub(crate) fn placed(&self, class: u32) -> &[u8] {
+        let start = class as usize * self.width;
+        let count = self.placed.get(class as usize).map_or(0, |count| usize::from(*count));
+        self.orders.get(start..start + count).unwrap_or_default()
+    }
+
+    /// All clients have the same class.
+    pub(crate) fn uniform(&self) -> bool {
+        self.placed.len() <= 1
     }
 }

@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use support::{Query, Server, plan};
 use waggle_dns::Transport;
 use waggle_model::plan::RoutePlan;
+use waggle_model::routing::{Candidate, ClientKey, weighted};
 
 const SOURCE: &str = "192.0.2.53:5353";
 
@@ -319,11 +320,16 @@ proptest! {
             };
             // The source of the queries is on no map, so a private client without an entry knows nothing either.
             let place = waggle_model::routing::Place { listed: entry(client).unwrap_or_default(), location: None };
-            let (order, _) = waggle_model::routing::rank(place, &plan.clusters);
+            let ranked = waggle_model::routing::rank(place, &plan.clusters);
+            let (placed, others) = ranked.order.split_at(ranked.placed);
             for (name, picks) in [("near", 1), ("two", 2)] {
                 let route = &plan.routes[&format!("{name}.z.example").parse().unwrap()];
-                let fit = order.iter().filter_map(|cluster| {
-                    let bit = route.pool.iter().position(|endpoint| endpoint.cluster == **cluster)?;
+                // A private client without an entry is spread as the resolver, which stands in for it.
+                let key = if entry(client).is_none() && client.is_private() { "192.0.2.53".parse().unwrap() } else { client };
+                let candidates: Vec<_> = others.iter().map(|name| Candidate::new(name, plan.clusters[*name].weight)).collect();
+                let spread = weighted(ClientKey::new(key.into()), &candidates).into_iter().map(|at| others[at]);
+                let fit = placed.iter().copied().chain(spread).filter_map(|cluster| {
+                    let bit = route.pool.iter().position(|endpoint| endpoint.cluster == *cluster)?;
                     (mask & 1 << bit != 0).then(|| route.pool[bit].addresses[0])
                 });
                 let expected: BTreeSet<IpAddr> = fit.take(picks).collect();

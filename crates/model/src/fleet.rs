@@ -40,7 +40,7 @@ pub struct Cluster {
     pub labels: BTreeMap<String, String>,
     /// Public addresses users reach; the A and AAAA data of every route that may answer with this cluster.
     pub addresses: Vec<IpAddr>,
-    /// Relative share of clients this cluster can take; 1 unless set.
+    /// Relative share of clients this cluster can take where nothing else tells clusters apart; 1 unless set.
     #[serde(default = "one")]
     pub weight: u32,
 }

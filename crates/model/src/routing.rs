@@ -6,7 +6,8 @@
 //!
 //! [`weighted`] orders a pool by rendezvous hashing of the client prefix: raising a cluster's weight only moves clients
 //! *to* it, and losing a cluster only moves the clients it had. The hash is fixed, not keyed, because all nameservers
-//! must choose alike.
+//! must choose alike. Where a ranking knows nothing about a client's place, its clusters are ordered by that hash too: the
+//! same order for everybody would send all such clients to one cluster, and all of them on to the next one.
 
 mod rendezvous;
 #[cfg(test)]
@@ -40,13 +41,24 @@ pub enum Rule {
     Weight,
 }
 
+/// The order of all clusters for a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ranked<'a> {
+    pub order: Vec<&'a ClusterName>,
+    /// What put the first one there.
+    pub rule: Rule,
+    /// So many at the front have something to do with the place. Those behind are equal to it: heavier first, then by
+    /// name, for people to read; clients are spread over them by weight.
+    pub placed: usize,
+}
+
 /// All clusters for a place, best first: those the operator listed, in the listed order; then by great-circle distance
 /// where both ends are known; then those of the preferred region; then heavier first; then by name.
 ///
 /// A client that is on the operator's map but whose location is unknown is taken to be where the first listed cluster
 /// is, so that the clusters after the listed ones are its neighbours. The preferred region is that of the first listed
 /// cluster, else that of the nearest one.
-pub fn rank<'a>(place: Place<'a>, clusters: &'a BTreeMap<ClusterName, PlanCluster>) -> (Vec<&'a ClusterName>, Rule) {
+pub fn rank<'a>(place: Place<'a>, clusters: &'a BTreeMap<ClusterName, PlanCluster>) -> Ranked<'a> {
     let first = place.listed.iter().find_map(|name| clusters.get(name));
     let origin = place.location.or(first.and_then(|cluster| cluster.location));
     let distance = |cluster: &PlanCluster| Some(kilometres(origin?, cluster.location?));
@@ -74,7 +86,8 @@ pub fn rank<'a>(place: Place<'a>, clusters: &'a BTreeMap<ClusterName, PlanCluste
         Some(key) if !key.elsewhere => Rule::Region,
         _ => Rule::Weight,
     };
-    (keyed.into_iter().map(|key| key.name).collect(), rule)
+    let placed = keyed.iter().take_while(|key| key.is_placed()).count();
+    Ranked { order: keyed.into_iter().map(|key| key.name).collect(), rule, placed }
 }
 
 struct Key<'a> {
@@ -87,6 +100,10 @@ struct Key<'a> {
 }
 
 impl Key<'_> {
+    fn is_placed(&self) -> bool {
+        self.listed != usize::MAX || self.distance.is_finite() || !self.elsewhere
+    }
+
     fn compare(&self, other: &Self) -> Ordering {
         self.listed
             .cmp(&other.listed)

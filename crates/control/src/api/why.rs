@@ -98,7 +98,7 @@ fn order(basis: Basis) -> &'static str {
         Basis::ClientMap => "in the client map, which orders the clusters",
         Basis::Location => "nearest location first",
         Basis::Region => "its region's clusters first",
-        Basis::Weight => "not in the client map, place unknown: heavier clusters first",
+        Basis::Weight => "not in the client map, place unknown: its share by the clusters' weights",
         Basis::Share => "its share by the route's weights",
         Basis::Fixed => "the route's failover order, the same for every client",
     }

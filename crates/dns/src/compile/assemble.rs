@@ -142,11 +142,12 @@ impl Build<'_> {
         let full = u64::MAX >> (64 - draft.pool.len().clamp(1, 64));
         let order = match draft.order {
             OrderDraft::Place => Order::Place { shape: shapes.of(&draft.pool) },
-            OrderDraft::Weighted(candidates) => Order::Weighted(candidates),
+            OrderDraft::Weighted => Order::Weighted,
             OrderDraft::Fixed(order) => Order::Fixed(order),
         };
         Route {
             order,
+            candidates: draft.candidates,
             full,
             undrained: draft.undrained,
             addresses: draft.addresses.into_iter().map(|list| self.addresses(list)).collect(),
@@ -206,17 +207,26 @@ impl Shapes<'_> {
         let bits: Vec<Option<u8>> =
             self.plan.clusters.keys().map(|name| pool.binary_search(name).ok().map(|bit| bit as u8)).collect();
         let rankings = self.places.rankings();
-        self.octets += rankings.len() * pool.len();
-        let mut shape = Shape { width: pool.len(), orders: Vec::new(), uniform: true };
-        if self.octets <= ORDERS_BYTES_MAX {
-            for ranking in rankings {
-                let order = ranking.order.iter().filter_map(|at| *bits.get(usize::from(*at))?);
-                shape.orders.extend(order);
+        let mut shape = Shape { width: pool.len(), of_ranking: Vec::new(), orders: Vec::new(), placed: Vec::new() };
+        let mut classes: BTreeMap<(Vec<u8>, u8), u32> = BTreeMap::new();
+        self.octets += rankings.len() * size_of::<u32>();
+        for ranking in rankings {
+            let own = |at: &u16| *bits.get(usize::from(*at))?;
+            let order: Vec<u8> = ranking.order.iter().filter_map(own).collect();
+            let placed = ranking.order.iter().take(usize::from(ranking.placed)).filter_map(own).count() as u8;
+            if self.octets > ORDERS_BYTES_MAX {
+                break;
             }
+            // A single one behind the others leaves nothing to choose.
+            let placed = if usize::from(placed) + 1 >= order.len() { order.len() as u8 } else { placed };
+            let class = *classes.entry((order, placed)).or_insert_with_key(|(order, placed)| {
+                self.octets += order.len() + 1;
+                shape.orders.extend(order);
+                shape.placed.push(*placed);
+                shape.placed.len() as u32 - 1
+            });
+            shape.of_ranking.push(class);
         }
-        let mut orders = shape.orders.chunks_exact(shape.width);
-        let first = orders.next();
-        shape.uniform = orders.all(|order| Some(order) == first);
         let at = self.list.len() as u32;
         self.list.push(shape);
         self.known.insert(pool.to_vec(), at);

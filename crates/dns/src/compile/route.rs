@@ -20,11 +20,12 @@ pub(super) struct RouteDraft {
     pub(super) fallback: Option<Vec<IpAddr>>,
     pub(super) picks: u32,
     pub(super) order: OrderDraft,
+    pub(super) candidates: Vec<Candidate>,
 }
 
 pub(super) enum OrderDraft {
     Place,
-    Weighted(Vec<Candidate>),
+    Weighted,
     Fixed(Vec<u8>),
 }
 
@@ -115,15 +116,16 @@ fn prepare(plan: &RoutePlan, name: &DomainName, route: &PlanRoute) -> RouteDraft
     let pool: Vec<ClusterName> = route.pool.iter().map(|endpoint| endpoint.cluster.clone()).collect();
     let fixed = |order: &[ClusterName]| failover(&pool, order).into_iter().map(|at| at as u8).collect();
     let own_weight = |cluster: &ClusterName| plan.clusters.get(cluster).map_or(1, |known| known.weight);
+    let weight = |cluster| match &route.policy {
+        Policy::Weighted(weights) => weights.get(cluster).copied().unwrap_or_else(|| own_weight(cluster)),
+        _ => own_weight(cluster),
+    };
+    let candidates = pool.iter().map(|cluster| Candidate::new(cluster, weight(cluster))).collect();
     let (order, picks) = match &route.policy {
         Policy::Nearest => (OrderDraft::Place, 1),
         Policy::Multivalue(count) => (OrderDraft::Place, u32::from(*count).max(1)),
         Policy::Failover(order) => (OrderDraft::Fixed(fixed(order)), 1),
-        Policy::Weighted(weights) => {
-            let weight = |cluster| weights.get(cluster).copied().unwrap_or_else(|| own_weight(cluster));
-            let candidates = pool.iter().map(|cluster| Candidate::new(cluster, weight(cluster)));
-            (OrderDraft::Weighted(candidates.collect()), 1)
-        }
+        Policy::Weighted(_) => (OrderDraft::Weighted, 1),
     };
     let undrained = route.pool.iter().zip(0..).filter(|(endpoint, _)| endpoint.drained.is_none());
     let undrained = undrained.fold(0u64, |mask, (_, bit)| mask | 1 << bit);
@@ -140,6 +142,7 @@ fn prepare(plan: &RoutePlan, name: &DomainName, route: &PlanRoute) -> RouteDraft
         fallback,
         picks,
         order,
+        candidates,
         pool,
     }
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test target uses its part")]
 
 use hickory_proto::op::Message;
+use hickory_proto::rr::RData;
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -137,6 +138,20 @@ impl Query {
         }
         bytes
     }
+}
+
+/// Addresses in the order of the reply, and the scope of the client subnet, which must be there.
+pub fn answered(reply: &[u8]) -> (Vec<IpAddr>, u8) {
+    let message = Message::from_vec(reply).expect("a well-formed reply");
+    let address = |record: &hickory_proto::rr::Record| match &record.data {
+        RData::A(a) => IpAddr::V4(a.0),
+        RData::AAAA(aaaa) => IpAddr::V6(aaaa.0),
+        other => panic!("{other}"),
+    };
+    let Some(EdnsOption::Subnet(subnet)) = message.edns.as_ref().and_then(|edns| edns.option(EdnsCode::Subnet)) else {
+        panic!("the subnet is echoed");
+    };
+    (message.answers.iter().map(address).collect(), subnet.scope_prefix())
 }
 
 /// As `dig` would show it, shorter.

@@ -20,19 +20,22 @@ fn fleet() -> BTreeMap<ClusterName, PlanCluster> {
     ])
 }
 
+/// Clusters of which nothing is known for the place stand behind a bar.
 fn order(place: Place<'_>) -> (String, Rule) {
     let fleet = fleet();
-    let (order, rule) = rank(place, &fleet);
-    (order.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" "), rule)
+    let ranked = rank(place, &fleet);
+    let mut names: Vec<_> = ranked.order.iter().map(|name| name.as_str()).collect();
+    names.insert(ranked.placed, "|");
+    (names.join(" "), ranked.rule)
 }
 
 #[test]
 fn each_rule_in_turn() {
     let listed = [name("nyc"), name("lab")];
     let paris = Some(Location { latitude: 48.86, longitude: 2.35 });
-    assert_eq!(order(Place { listed: &listed, location: None }), ("nyc lab ams fra big".into(), Rule::ClientMap));
-    assert_eq!(order(Place { listed: &[], location: paris }), ("ams fra nyc lab big".into(), Rule::Location));
-    assert_eq!(order(Place::default()), ("big ams fra lab nyc".into(), Rule::Weight));
+    assert_eq!(order(Place { listed: &listed, location: None }), ("nyc lab ams fra | big".into(), Rule::ClientMap));
+    assert_eq!(order(Place { listed: &[], location: paris }), ("ams fra nyc lab | big".into(), Rule::Location));
+    assert_eq!(order(Place::default()), ("| big ams fra lab nyc".into(), Rule::Weight));
     let unknown = [name("gone")];
     assert_eq!(order(Place { listed: &unknown, location: None }).1, Rule::Weight);
 }
