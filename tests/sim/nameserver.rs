@@ -106,6 +106,7 @@ impl Nameserver {
             verdicts: self.judge.verdicts(now),
             queries: 0,
             started: self.started,
+            traffic: Vec::new(),
         })
     }
 

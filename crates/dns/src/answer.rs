@@ -218,6 +218,7 @@ impl Walk<'_, '_> {
         let (mask, cap) = self.h.get(index as usize);
         let ttl = route.ttl.min(cap);
         let choice = choose(self.s, route, mask, &self.client);
+        self.l.tally().note(index, route, &choice, self.client.subnet.unwrap_or(self.client.source));
         self.reply.scope = choice.scope;
         let set =
             RoutedSet { start: self.reply.len(), size, ttl: ttl.to_be_bytes(), owner: here.pointer(here.len as u8) };

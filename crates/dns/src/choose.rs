@@ -61,11 +61,13 @@ pub(crate) struct Choice {
     pub(crate) scope: u8,
     /// The hash of the client's prefix had a say.
     pub(crate) by_hash: bool,
+    /// Counter of the route for questions of clients with this one's order.
+    pub(crate) counter: u32,
 }
 
 impl Choice {
     fn none() -> Choice {
-        Choice { bits: [0; POOL_MAX], len: 0, scope: 0, by_hash: false }
+        Choice { bits: [0; POOL_MAX], len: 0, scope: 0, by_hash: false, counter: 0 }
     }
 
     fn all(mask: u64) -> Choice {
@@ -92,14 +94,19 @@ impl Choice {
 
 /// Decides. Answers that would be the same for every client have scope 0.
 pub(crate) fn choose(snapshot: &Snapshot, route: &Route, mask: u64, client: &Client) -> Choice {
-    let mask = mask & route.full;
+    let mut line = Line::new(snapshot, route, client);
+    let mut choice = decide(route, mask & route.full, &mut line);
+    choice.counter = line.counter;
+    choice
+}
+
+fn decide(route: &Route, mask: u64, line: &mut Line<'_>) -> Choice {
     if mask == 0 {
         return if route.fallback.is_some() { Choice::none() } else { Choice::all(route.resting()) };
     }
     if mask.count_ones() <= route.picks {
         return Choice::all(mask);
     }
-    let mut line = Line::new(snapshot, route, client);
     let mut choice = Choice::none();
     let mut left = mask;
     while choice.len < route.picks as usize {
@@ -127,6 +134,7 @@ struct Line<'a> {
     located: Option<Located>,
     /// All clients have the same `placed` and the same others.
     uniform: bool,
+    counter: u32,
     placed: &'a [u8],
     key: Option<ClientKey>,
     scores: Option<[f64; POOL_MAX]>,
@@ -140,6 +148,7 @@ impl<'a> Line<'a> {
             client,
             located: None,
             uniform: true,
+            counter: 0,
             placed: &[],
             key: None,
             scores: None,
@@ -149,9 +158,10 @@ impl<'a> Line<'a> {
             Order::Weighted => {}
             Order::Place { shape } => {
                 if let Some(shape) = snapshot.shapes.get(*shape as usize) {
-                    let class = shape.class(line.located().ranking);
-                    line.placed = shape.placed(class);
                     line.uniform = shape.uniform();
+                    let class = if line.uniform { 0 } else { shape.class(line.located().ranking) };
+                    line.placed = shape.placed(class);
+                    line.counter = shape.counters.get(class as usize).copied().unwrap_or(0);
                 }
             }
         }

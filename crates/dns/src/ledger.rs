@@ -1,22 +1,29 @@
 //! Until when answers may be cached: what proves a drain.
 
 use crate::snapshot::Snapshot;
+use crate::tally::Tally;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use waggle_model::Timestamp;
 use waggle_model::plan::LedgerEntry;
 
-/// Per (route, cluster) the latest instant until which an answer that named it may be cached.
+/// What was answered: per (route, cluster) the latest instant until which an answer that named it may be cached, and how
+/// often.
 #[derive(Debug)]
 pub struct Ledger {
     cells: Vec<AtomicU64>,
+    tally: Tally,
 }
 
 impl Ledger {
     pub fn new(snapshot: &Snapshot) -> Ledger {
         let cells = snapshot.routes().iter().map(|route| route.pool().len()).sum();
-        Ledger { cells: (0..cells).map(|_| AtomicU64::new(0)).collect() }
+        Ledger { cells: (0..cells).map(|_| AtomicU64::new(0)).collect(), tally: Tally::new(snapshot) }
+    }
+
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     pub(crate) fn note(&self, cell: u32, now: Timestamp, ttl: u32) {

@@ -8,7 +8,8 @@
 //! * static record sets are wire fragments, copied behind the question (`snapshot`, `compile`);
 //! * a route looks its client up in disjoint prefix ranges (`places`, `prefixes`), gets a ranking, and takes the first
 //!   cluster whose bit is set in the health word beside the snapshot (`choose`, `health`);
-//! * what was answered, and until when it may be cached, goes into the `ledger` by an atomic maximum.
+//! * what was answered, and until when it may be cached, goes into the `ledger` by an atomic maximum, and into the
+//!   counters of the `tally`, whose number the plan decides and no client.
 //!
 //! hickory's `Catalog` was rejected as the engine: its handlers see no EDNS, it never returns a client subnet's scope, and
 //! truncation loses OPT. Its codec reads master files here, and checks our replies in tests.
@@ -28,6 +29,7 @@ mod request;
 mod siphash;
 mod snapshot;
 mod table;
+mod tally;
 
 pub use answer::{Transport, answer};
 pub use compile::{ADDRESSES_MAX, CompileError, ERRORS_MAX, NAMES_MAX, RRSET_BYTES_MAX};
@@ -38,3 +40,4 @@ pub use ledger::Ledger;
 pub use places::RANKINGS_MAX;
 pub use reply::UDP_MAX;
 pub use snapshot::{Route, Snapshot};
+pub use tally::{ClientOrder, ORDERS_COUNTED, RouteTally, Tally};

@@ -4,6 +4,7 @@
 
 use crate::places::Places;
 use crate::table::Table;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use waggle_model::routing::Candidate;
 use waggle_model::{ClusterName, DomainName, Generation};
@@ -126,6 +127,8 @@ pub struct Route {
     pub(crate) fallback: Option<Addresses>,
     /// First ledger cell of this route.
     pub(crate) ledger: u32,
+    /// First of its counters by order.
+    pub(crate) counters: u32,
 }
 
 impl Route {
@@ -187,7 +190,7 @@ pub(crate) enum Order {
 /// Pools with the same clusters share one table: for each ranking, the pool's bits in that order.
 ///
 /// Many rankings give a small pool the same order, so orders are kept once, as *classes*.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Shape {
     pub(crate) width: usize,
     /// Per ranking, its class.
@@ -196,6 +199,10 @@ pub(crate) struct Shape {
     pub(crate) orders: Vec<u8>,
     /// Per class, how many bits at the front have something to do with the clients' place.
     pub(crate) placed: Vec<u8>,
+    /// Per class, the counter of its questions.
+    pub(crate) counters: Vec<u32>,
+    /// Per counter, the class that stands for all that it counts.
+    pub(crate) counted: Vec<u32>,
 }
 
 impl Shape {
@@ -208,6 +215,27 @@ impl Shape {
         let start = class as usize * self.width;
         let count = self.placed.get(class as usize).map_or(0, |count| usize::from(*count));
         self.orders.get(start..start + count).unwrap_or_default()
+    }
+
+    /// Gives each class a counter, `max` at most: the first half of them go one each, from there on classes share one by
+    /// their first cluster.
+    pub(crate) fn count(&mut self, max: usize) {
+        let mut by_first: BTreeMap<Option<u8>, u32> = BTreeMap::new();
+        for class in 0..self.placed.len() as u32 {
+            let first = self.placed(class).first().copied();
+            let known = by_first.get(&first).copied();
+            let full = self.counted.len() >= max;
+            let counter = match known {
+                Some(known) if class as usize >= max / 2 => known,
+                _ if full => known.unwrap_or(0),
+                _ => {
+                    self.counted.push(class);
+                    self.counted.len() as u32 - 1
+                }
+            };
+            by_first.entry(first).or_insert(counter);
+            self.counters.push(counter);
+        }
     }
 
     /// All clients have the same class.

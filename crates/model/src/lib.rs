@@ -22,6 +22,7 @@ pub mod release;
 pub mod rollout;
 pub mod routing;
 pub mod time;
+pub mod traffic;
 
 #[cfg(test)]
 mod script;

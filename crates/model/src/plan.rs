@@ -3,6 +3,7 @@
 use crate::fleet::{Location, NameserverPeer, Zone};
 use crate::health::{HealthPolicy, Verdict};
 use crate::release::{AllDown, Check, Policy, ReleaseId};
+use crate::traffic::RouteTraffic;
 use crate::{ClusterName, DomainName, Generation, NameserverName, StackName, Timestamp};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,9 @@ pub struct NameserverStatus {
     pub queries: u64,
     /// When this process started answering: before that its ledger knows nothing.
     pub started: Timestamp,
+    /// The busiest routes, busiest first.
+    #[serde(default)]
+    pub traffic: Vec<RouteTraffic>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ mod verdicts;
 
 pub use verdicts::{VerdictError, VerdictFile};
 
+use crate::demand::Meter;
 use crate::metrics::{IntakeMetrics, Traffic};
 use crate::plan::Compiled;
 use crate::probe::Report;
@@ -35,6 +36,9 @@ const TICK: Duration = Duration::from_millis(100);
 const SETTLE_TICK: Duration = Duration::from_millis(10);
 /// Status and view are published this often even if nothing changed.
 const PUBLISH: Duration = Duration::from_secs(1);
+
+/// Counters of the answer path are read this often.
+const METER: Duration = Duration::from_secs(1);
 
 /// What others say, with the sender's identity already checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,6 +75,8 @@ pub struct HealthLoop {
     traffic: Arc<Traffic>,
     metrics: IntakeMetrics,
     published: Published,
+    meter: Meter,
+    metered: Option<Instant>,
     /// Not before then, so that judging takes at most half of the time however much is heard.
     next_judgement: Instant,
 }
@@ -117,6 +123,8 @@ impl HealthLoop {
             traffic,
             metrics,
             published: Published::default(),
+            meter: Meter::default(),
+            metered: None,
             next_judgement: Instant::now(),
         }
     }
@@ -197,6 +205,10 @@ impl HealthLoop {
         if began < self.next_judgement && !in_force {
             return;
         }
+        if self.metered.is_none_or(|last| began.duration_since(last) >= METER) {
+            self.metered = Some(began);
+            self.meter.turn(serving, began);
+        }
         let judgement = self.judge.judge(now);
         store(serving, &judgement);
         self.publish(in_force, now);
@@ -213,6 +225,7 @@ impl HealthLoop {
         let changed = !same_conclusions(&verdicts, &self.published.verdicts);
         if at_once || changed || due(self.published.status_at) {
             self.swapper.forget(now);
+            let traffic = self.serving.as_ref().map(|serving| self.meter.told(serving)).unwrap_or_default();
             self.outputs.status.send_replace(Some(Arc::new(NameserverStatus {
                 name: self.name.clone(),
                 generation: self.swapper.in_force(),
@@ -221,6 +234,7 @@ impl HealthLoop {
                 verdicts: verdicts.clone(),
                 queries: self.traffic.queries(),
                 started: self.started,
+                traffic,
             })));
             self.published.status_at = Some(instant);
             self.published.verdicts = verdicts;

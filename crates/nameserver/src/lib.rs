@@ -10,6 +10,7 @@
 
 mod backoff;
 pub mod config;
+mod demand;
 pub mod feed;
 pub mod health;
 pub mod identity;
@@ -25,6 +26,7 @@ pub use config::Config;
 
 use health::{HealthLoop, Inputs, Outputs, VerdictFile};
 use identity::{IdentityError, Start};
+use metrics::routes::RouteFigures;
 use metrics::{IntakeMetrics, ProbeMetrics, Traffic, Verdicts};
 use plan::Keeper;
 use plan::geo::GeoFile;
@@ -123,12 +125,13 @@ pub fn build(config: Config) -> Result<Nameserver, BuildError> {
     let (status_send, statuses) = watch::channel(None);
     let (view, views) = watch::channel(None);
     let traffic = Arc::new(Traffic::new(bound.iter().map(|bound| bound.udp.len()).sum()));
+    let state = Arc::new(State::default());
     let (intake, probes) = status.register(|registry| {
+        registry.register_collector(Box::new(RouteFigures(state.clone())));
         registry.register_collector(Box::new(traffic.clone()));
         registry.register_collector(Box::new(Verdicts(statuses.clone())));
         (IntakeMetrics::register(registry), ProbeMetrics::register(registry))
     });
-    let state = Arc::new(State::default());
     let outputs = Outputs { plan, status: status_send, view, ready: status.clone() };
     let file = VerdictFile(config.data_dir.join("verdicts.json"));
     let mut judge =

@@ -1,5 +1,7 @@
 //! Figures about this process. The answer path adds to plain atomics of its own thread; they are summed when asked for.
 
+pub mod routes;
+
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;

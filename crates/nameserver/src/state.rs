@@ -79,7 +79,8 @@ impl Swapper {
     pub fn swap(&mut self, next: Arc<Serving>, now: Instant) {
         let known = self.ledger();
         self.homeless = next.ledger.absorb(&next.snapshot, &known);
-        if let Some(old) = self.state.0.swap(Some(next)) {
+        if let Some(old) = self.state.0.swap(Some(next.clone())) {
+            next.ledger.tally().absorb(&next.snapshot, old.ledger.tally(), &old.snapshot);
             self.retired.push((old, now));
         }
         self.settle(now);
@@ -97,6 +98,7 @@ impl Swapper {
             if held {
                 tracing::warn!(generation = %old.snapshot.generation(), "a thread holds on to an old snapshot");
             }
+            current.ledger.tally().absorb(&current.snapshot, old.ledger.tally(), &old.snapshot);
             let mut known = old.ledger.entries(&old.snapshot);
             known.append(&mut self.homeless);
             self.homeless = merge(current.ledger.absorb(&current.snapshot, &known));

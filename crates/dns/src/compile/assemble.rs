@@ -8,6 +8,7 @@ use crate::places::Places;
 use crate::request::rtype;
 use crate::snapshot::{Addresses, Cut, Node, Order, RecordSet, Route, Shape, Snapshot, Target, Wire, ZoneData};
 use crate::table::{NONE, Table};
+use crate::tally::orders_counted;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use waggle_model::ClusterName;
@@ -34,13 +35,20 @@ pub(super) fn snapshot(
     let cuts = cuts.iter().map(|cut| build.cut(&draft, cut)).collect();
     let nodes: Vec<Node> =
         draft.nodes.iter().map(|(owner, entry)| build.node(&draft, owner, entry, problems)).collect();
-    let mut shapes = Shapes { plan, places: &places, list: Vec::new(), known: BTreeMap::new(), octets: 0 };
-    let mut cells = 0;
+    let counted = orders_counted(routes.len());
+    let mut shapes = Shapes { plan, places: &places, list: Vec::new(), known: BTreeMap::new(), octets: 0, counted };
+    let (mut cells, mut counters) = (0, 0);
     let mut finished = Vec::with_capacity(routes.len());
     for route in routes {
         let width = route.pool.len() as u32;
-        finished.push(build.route(route, &mut shapes, cells));
+        let mut route = build.route(route, &mut shapes, cells);
+        route.counters = counters;
         cells += width;
+        counters += match &route.order {
+            Order::Place { shape } => shapes.list.get(*shape as usize).map_or(0, |shape| shape.counted.len() as u32),
+            Order::Weighted | Order::Fixed(_) => 1,
+        };
+        finished.push(route);
     }
     if shapes.octets > ORDERS_BYTES_MAX {
         problems
@@ -158,6 +166,7 @@ impl Build<'_> {
             picks: draft.picks,
             types: draft.types,
             ledger,
+            counters: 0,
         }
     }
 
@@ -197,6 +206,8 @@ struct Shapes<'a> {
     list: Vec<Shape>,
     known: BTreeMap<Vec<ClusterName>, u32>,
     octets: usize,
+    /// Classes of one shape that have counters of their own.
+    counted: usize,
 }
 
 impl Shapes<'_> {
@@ -207,7 +218,7 @@ impl Shapes<'_> {
         let bits: Vec<Option<u8>> =
             self.plan.clusters.keys().map(|name| pool.binary_search(name).ok().map(|bit| bit as u8)).collect();
         let rankings = self.places.rankings();
-        let mut shape = Shape { width: pool.len(), of_ranking: Vec::new(), orders: Vec::new(), placed: Vec::new() };
+        let mut shape = Shape { width: pool.len(), ..Shape::default() };
         let mut classes: BTreeMap<(Vec<u8>, u8), u32> = BTreeMap::new();
         self.octets += rankings.len() * size_of::<u32>();
         for ranking in rankings {
@@ -227,6 +238,7 @@ impl Shapes<'_> {
             });
             shape.of_ranking.push(class);
         }
+        shape.count(self.counted);
         let at = self.list.len() as u32;
         self.list.push(shape);
         self.known.insert(pool.to_vec(), at);

@@ -63,13 +63,17 @@ pub fn plan(generation: u64, clusters: &[(&str, &str)]) -> RoutePlan {
         records: vec![long],
         master: None,
     };
+    // Every client prefers the clusters by name, so that tests know whom to expect.
+    let mut by_name: Vec<_> = clusters.iter().map(|(name, _)| cluster(name)).collect();
+    by_name.sort();
+    let everybody = ["0.0.0.0/0", "::/0"].map(|net| (net.parse().unwrap(), by_name.clone()));
     let known = PlanCluster { region: None, location: None, weight: 1 };
     RoutePlan {
         generation: Generation(generation),
         issued: Timestamp(1),
         zones: [(domain("shop.example"), zone)].into(),
         clusters: clusters.iter().map(|(name, _)| (cluster(name), known.clone())).collect(),
-        client_map: Default::default(),
+        client_map: everybody.into(),
         routes: [(domain(ROUTE), route)].into(),
         nameservers: Vec::new(),
         health: Default::default(),

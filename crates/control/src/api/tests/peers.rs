@@ -297,5 +297,6 @@ fn status(name: &str, plan: &RoutePlan) -> NameserverStatus {
         verdicts: verdicts.collect(),
         queries: 0,
         started: Timestamp(0),
+        traffic: Vec::new(),
     }
 }

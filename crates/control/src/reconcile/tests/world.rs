@@ -172,6 +172,7 @@ impl World {
             verdicts,
             queries: 0,
             started: self.seen.started,
+            traffic: Vec::new(),
         };
         let seen = SeenNameserver { connected: true, last: self.now, version: "test".into(), status: Some(status) };
         self.seen.nameservers.insert(name, seen);

@@ -173,6 +173,7 @@ impl Fleet {
                 verdicts,
                 queries: 0,
                 started: Timestamp(0),
+                traffic: Vec::new(),
             });
         }
     }
