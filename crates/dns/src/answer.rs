@@ -215,9 +215,9 @@ impl Walk<'_, '_> {
     }
 
     fn routed(&mut self, index: u32, route: &Route, here: Here, size: usize) -> Result<(), Full> {
-        let (mask, cap) = self.h.get(index as usize);
+        let (_, cap) = self.h.get(index as usize);
         let ttl = route.ttl.min(cap);
-        let choice = choose(self.s, route, mask, &self.client);
+        let choice = choose(self.s, route, &self.h.fit(index as usize), &self.client);
         self.l.tally().note(index, route, &choice, self.client.subnet.unwrap_or(self.client.source));
         self.reply.scope = choice.scope;
         let set =

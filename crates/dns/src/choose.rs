@@ -1,10 +1,11 @@
 //! Which clusters of a route one client gets, and for which prefix that holds.
 
+use crate::health::Fit;
 use crate::places::{Layer, Places, Spot};
 use crate::snapshot::{Order, Route, Snapshot};
 use std::net::IpAddr;
 use waggle_model::plan::POOL_MAX;
-use waggle_model::routing::{Candidate, ClientKey, V4_PREFIX, V6_PREFIX, score};
+use waggle_model::routing::{Candidate, ClientKey, Share, V4_PREFIX, V6_PREFIX, score};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
@@ -93,32 +94,43 @@ impl Choice {
 }
 
 /// Decides. Answers that would be the same for every client have scope 0.
-pub(crate) fn choose(snapshot: &Snapshot, route: &Route, mask: u64, client: &Client) -> Choice {
+pub(crate) fn choose(snapshot: &Snapshot, route: &Route, fit: &Fit<'_>, client: &Client) -> Choice {
     let mut line = Line::new(snapshot, route, client);
-    let mut choice = decide(route, mask & route.full, &mut line);
+    let mut choice = decide(route, fit, &mut line);
     choice.counter = line.counter;
     choice
 }
 
-fn decide(route: &Route, mask: u64, line: &mut Line<'_>) -> Choice {
+/// The first clusters in the client's line that are fit and take it; if too few take it, the first that are fit.
+fn decide(route: &Route, fit: &Fit<'_>, line: &mut Line<'_>) -> Choice {
+    let mask = fit.mask & route.full;
     if mask == 0 {
         return if route.fallback.is_some() { Choice::none() } else { Choice::all(route.resting()) };
     }
     if mask.count_ones() <= route.picks {
         return Choice::all(mask);
     }
-    let mut choice = Choice::none();
-    let mut left = mask;
-    while choice.len < route.picks as usize {
-        let missing = route.picks - choice.len as u32;
-        if line.is_behind_placed(left) && left.count_ones() <= missing {
+    let picks = route.picks as usize;
+    let (mut choice, mut refused) = (Choice::none(), Choice::none());
+    let (mut left, mut tried) = (mask, 0);
+    while choice.len < picks {
+        let enough = choice.len + left.count_ones() as usize <= picks;
+        if enough && left & fit.limited == 0 && line.is_behind_placed(left) {
             choice.push_all(left);
             break;
         }
         let Some(bit) = line.next(left) else { break };
         left &= !(1 << (bit & 63));
-        choice.push(bit);
+        let (share, home) = (fit.share(bit), tried < picks);
+        tried += 1;
+        if share.takes_all(home) || line.is_taken(bit, share, home) {
+            choice.push(bit);
+        } else {
+            refused.push(bit);
+        }
     }
+    let missing = picks.saturating_sub(choice.len);
+    refused.bits().iter().take(missing).for_each(|bit| choice.push(*bit));
     choice.scope = line.scope();
     choice.by_hash = line.key.is_some();
     choice
@@ -191,6 +203,12 @@ impl<'a> Line<'a> {
         });
         let fit = scores.iter().zip(0u8..).filter(|(_, bit)| left & 1 << (bit & 63) != 0);
         fit.min_by(|a, b| a.0.total_cmp(b.0)).map(|(_, bit)| bit)
+    }
+
+    /// Whether a cluster with this share takes the client.
+    fn is_taken(&mut self, bit: u8, share: Share, home: bool) -> bool {
+        let key = self.key();
+        self.candidates.get(usize::from(bit)).is_some_and(|candidate| share.admits(key, candidate, home))
     }
 
     /// Only clusters that the place does not order are left.

@@ -2,7 +2,7 @@
 
 use crate::answer::CHASE_MAX;
 use crate::choose::{Client, Located, choose};
-use crate::health::Health;
+use crate::health::{Fit, Health};
 use crate::name::{self, Folded};
 use crate::places::Layer;
 use crate::request::rtype;
@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use waggle_model::routing::{ClientKey, Rule, V4_PREFIX, V6_PREFIX, weighted};
+use waggle_model::routing::{ClientKey, Rule, Share, V4_PREFIX, V6_PREFIX, weighted};
 use waggle_model::{ClusterName, DomainName, Generation};
 
 /// What one client would be answered now, and why.
@@ -94,12 +94,15 @@ pub struct PoolEntry {
     pub cluster: ClusterName,
     pub kept: bool,
     pub answered: bool,
+    /// When it does not take everybody just now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
     pub why: String,
 }
 
 /// `ecs`: `client` is the address of a client subnet, otherwise the address a query comes from (it stands for both when a
-/// subnet tells nothing). `reasons`: why endpoints
-/// of this route may not be answered, as the caller's health rules and the plan say.
+/// subnet tells nothing). `reasons`: why endpoints of this route may not be answered, or not to everybody, as the caller's
+/// health rules and the plan say.
 pub fn explain(
     s: &Snapshot,
     h: &Health,
@@ -177,7 +180,8 @@ fn decide(
 ) -> Decided {
     let (mask, cap) = h.get(index);
     let mask = mask & route.full;
-    let choice = choose(s, route, mask, client);
+    let fit = h.fit(index);
+    let choice = choose(s, route, &fit, client);
     let located = client.locate(&s.places);
     let wanted = |address: &&IpAddr| address.is_ipv4() == (qtype == rtype::A);
     let chosen = choice.bits().iter().filter_map(|bit| route.addresses.get(usize::from(*bit)));
@@ -197,7 +201,7 @@ fn decide(
         route: route.name.clone(),
         client: client_source(client, &located, hashed),
         basis: basis(s, route, &located),
-        pool: pool(s, route, mask, choice.bits(), &located, reasons),
+        pool: pool(s, route, &fit, choice.bits(), &located, reasons),
         all_down: mask == 0,
         answer,
         ttl: route.ttl.min(cap),
@@ -246,7 +250,7 @@ fn basis(s: &Snapshot, route: &Route, located: &Located) -> Basis {
 fn pool(
     s: &Snapshot,
     route: &Route,
-    mask: u64,
+    fit: &Fit<'_>,
     answered: &[u8],
     located: &Located,
     reasons: &BTreeMap<ClusterName, String>,
@@ -260,18 +264,41 @@ fn pool(
     };
     let hashed = weighted(ClientKey::new(located.address), &route.candidates).into_iter().map(|at| at as u8);
     let order = placed.iter().copied().chain(hashed.filter(|bit| !placed.contains(bit)));
+    let key = ClientKey::new(located.address);
+    let mask = fit.mask & route.full;
+    let mut tried = 0;
     let entry = |bit: u8| {
         let cluster = route.pool.get(usize::from(bit))?;
         let kept = mask & 1 << (bit & 63) != 0;
         let answered = answered.contains(&bit);
-        let why = match (reasons.get(cluster), kept, answered) {
-            (Some(reason), false, _) => reason.clone(),
-            (None, false, _) if route.undrained & 1 << (bit & 63) == 0 => "drained by the plan".into(),
-            (None, false, _) => "not fit".into(),
-            (_, true, true) => "best of those that are fit".into(),
-            (_, true, false) => "fit, but others come first".into(),
+        let home = tried < route.picks;
+        tried += u32::from(kept);
+        let share = Some(fit.share(bit)).filter(|share| kept && !share.is_full());
+        let taken = share.is_none_or(|share| {
+            route.candidates.get(usize::from(bit)).is_some_and(|candidate| share.admits(key, candidate, home))
+        });
+        let reason = reasons.get(cluster);
+        let why = match (reason, share) {
+            (Some(reason), _) if !kept => reason.clone(),
+            (None, _) if !kept && route.undrained & 1 << (bit & 63) == 0 => "drained by the plan".into(),
+            (None, _) if !kept => "not fit".into(),
+            (reason, Some(share)) => limited(share, reason, taken, answered),
+            (_, None) if answered => "best of those that are fit".into(),
+            (_, None) => "fit, but others come first".into(),
         };
-        Some(PoolEntry { cluster: cluster.clone(), kept, answered, why })
+        Some(PoolEntry { cluster: cluster.clone(), kept, answered, share, why })
     };
     order.filter_map(entry).collect()
+}
+
+/// About a fit cluster that does not take everybody.
+fn limited(share: Share, reason: Option<&String>, taken: bool, answered: bool) -> String {
+    let because = reason.map_or_else(|| format!("takes {share} just now"), Clone::clone);
+    let outcome = match (taken, answered) {
+        (true, true) => "best of those that are fit",
+        (true, false) => "fit, but others come first",
+        (false, true) => "fit, and nothing else takes this client",
+        (false, false) => "fit, but does not take this client",
+    };
+    format!("{outcome} ({because})")
 }

@@ -7,7 +7,8 @@
 //!   with hostile label counts (`table`);
 //! * static record sets are wire fragments, copied behind the question (`snapshot`, `compile`);
 //! * a route looks its client up in disjoint prefix ranges (`places`, `prefixes`), gets a ranking, and takes the first
-//!   cluster whose bit is set in the health word beside the snapshot (`choose`, `health`);
+//!   cluster whose bit is set in the health word beside the snapshot, and whose share takes the client (`choose`,
+//!   `health`);
 //! * what was answered, and until when it may be cached, goes into the `ledger` by an atomic maximum, and into the
 //!   counters of the `tally`, whose number the plan decides and no client.
 //!

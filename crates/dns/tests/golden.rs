@@ -4,8 +4,8 @@
 //! `WAGGLE_BLESS=1` writes what came back into the files.
 //!
 //! Words: a name and a type (mnemonic or number), then any of `from=ADDRESS` `port=N` `subnet=PREFIX` `size=N` `version=N`
-//! `plain` (no EDNS) `do` `cd` `tcp` `class=N` `opcode=N`; `mask=ROUTE:BITS` and `cap=ROUTE:SECONDS` set health for the
-//! rest of the plan and stand alone; `raw HEX…` is a whole query; `ledger` and `compile` print that; `why NAME TYPE
+//! `plain` (no EDNS) `do` `cd` `tcp` `class=N` `opcode=N`; `mask=ROUTE:BITS`, `cap=ROUTE:SECONDS` and
+//! `share=ROUTE:PERCENT,OWN+OTHERS…` (one per cluster) set health for the rest of the plan and stand alone; `raw HEX…` is a whole query; `ledger` and `compile` print that; `why NAME TYPE
 //! ADDRESS` explains.
 
 mod support;
@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use support::{Edns, KEY, Query, Server, plan, show};
 use waggle_dns::{Health, Ledger, Snapshot, Transport, explain};
+use waggle_model::routing::Share;
 
 #[test]
 fn answers_are_as_written() {
@@ -119,8 +120,16 @@ fn health(server: &Server, word: &str) {
     match what {
         "mask" => server.health.set(index, u64::from_str_radix(value, 2).unwrap(), cap),
         "cap" => server.health.set(index, mask, value.parse().unwrap()),
+        "share" => server.health.limit(index, &value.split(',').map(share).collect::<Vec<_>>()),
         _ => panic!("cannot read {word:?}"),
     }
+}
+
+/// Per cent of all clients, or `OWN+OTHERS`.
+fn share(text: &str) -> Share {
+    let (home, guests) = text.split_once('+').unwrap_or((text, text));
+    let part = |percent: &str| Share::of(percent.parse::<f64>().unwrap() / 100.0).home;
+    Share { home: part(home), guests: part(guests) }
 }
 
 fn ask(server: &Server, name: &str, kind: &str, options: &[&str]) -> String {

@@ -1,13 +1,17 @@
-//! Clients whose place is unknown are spread over the clusters by weight, and the scope of what they get is honest.
+//! What the hash of a client's prefix decides: clients whose place is unknown are spread over the clusters by weight,
+//! shares take their part of the clients, and the scope of what they get is honest.
 
 mod support;
 
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use support::{Query, Server, answered, plan};
 use waggle_dns::Transport;
+use waggle_model::routing::Share;
 
+/// In the order of their indexes.
+const ROUTES: [&str; 4] = ["near", "order", "share", "two"];
 const SOURCE: &str = "192.0.2.53:5353";
 const SUBNETS: u32 = 20_000;
 
@@ -17,7 +21,9 @@ fn server(map: &str) -> Server {
     Server::new(&plan(&format!(
         "zones: {{z.example: {{nameservers: [ns.z.example], contact: c.z.example}}}}\n\
          clusters: {{a: {{}}, b: {{weight: 2}}, c: {{weight: 5}}}}\nclient_map: {{{map}}}\n\
-         routes:\n  near.z.example: {{pool: {pool}}}\n  two.z.example: {{policy: {{multivalue: 2}}, pool: {pool}}}\n"
+         routes:\n  near.z.example: {{pool: {pool}}}\n  two.z.example: {{policy: {{multivalue: 2}}, pool: {pool}}}\n  \
+         share.z.example: {{policy: {{weighted: {{}}}}, pool: {pool}}}\n  \
+         order.z.example: {{policy: {{failover: [c, a]}}, pool: {pool}}}\n"
     )))
 }
 
@@ -91,7 +97,7 @@ fn scope_is_the_client_prefix_exactly_where_it_decides() {
     assert_eq!(scope("44.9.9.1"), 28);
     server.health.set(0, 0b100, u32::MAX);
     assert_eq!(scope("44.8.1.1"), 0);
-    let v6: std::collections::BTreeSet<_> =
+    let v6: BTreeSet<_> =
         (0..64u128).map(|n| ask(&server, "two", IpAddr::V6(Ipv6Addr::from((0x2001 << 112) + (n << 72)))).0).collect();
     assert!(v6.len() > 1);
 }
@@ -113,13 +119,69 @@ proptest! {
 
     /// By brute force: every address of a /21 against the scopes of all the others.
     #[test]
-    fn scopes_are_honest_address_by_address(map in map(), mask in 0u64..8) {
+    fn scopes_are_honest_address_by_address(map in map(), mask in 0u64..8, shares in shares_of_pool()) {
         let server = server(&map);
-        for (index, route) in ["near", "two"].into_iter().enumerate() {
+        for (index, route) in ROUTES.into_iter().enumerate() {
             server.health.set(index, mask, u32::MAX);
+            server.health.limit(index, &shares);
             honest(&server, route)?;
         }
     }
+
+    /// Raising a share only moves clients to that cluster, so lowering it only moves them away from it; and there always is
+    /// an answer, of fit clusters alone, as many as without shares.
+    #[test]
+    fn shares_are_monotone_and_never_leave_nothing(
+        map in map(), mask in 1u64..8, shares in shares_of_pool(), raised in 0usize..3, higher in share(),
+    ) {
+        let server = server(&map);
+        let max = |a: Share, b: Share| Share { home: a.home.max(b.home), guests: a.guests.max(b.guests) };
+        let mut after = shares.clone();
+        after[raised] = max(shares[raised], higher);
+        for (index, route) in ROUTES.into_iter().enumerate() {
+            server.health.set(index, mask, u32::MAX);
+            for client in clients().step_by(97).chain((0..1024).step_by(31).map(|low| Ipv4Addr::from((44u32 << 24) + low).into())) {
+                server.health.limit(index, &[]);
+                let free = ask(&server, route, client).0;
+                server.health.limit(index, &shares);
+                let was: BTreeSet<u8> = ask(&server, route, client).0.into_iter().collect();
+                server.health.limit(index, &after);
+                let is: BTreeSet<u8> = ask(&server, route, client).0.into_iter().collect();
+                prop_assert!(!is.is_empty() && is.len() == free.len());
+                prop_assert!(is.iter().all(|cluster| mask & 1 << (cluster - 1) != 0));
+                prop_assert!(is.difference(&was).all(|new| usize::from(*new) == raised + 1), "{:?} to {:?}", was, is);
+            }
+        }
+    }
+}
+
+fn share() -> impl Strategy<Value = Share> {
+    let part = || prop_oneof![Just(u16::MAX), Just(0u16), any::<u16>()];
+    prop_oneof![Just(Share::FULL), (part(), part()).prop_map(|(home, guests)| Share { home, guests })]
+}
+
+fn shares_of_pool() -> impl Strategy<Value = Vec<Share>> {
+    prop::collection::vec(share(), 3)
+}
+
+#[test]
+fn a_share_takes_its_part_and_the_rest_goes_on_in_order() {
+    let server = server("44.0.0.0/8: [a, b, c]");
+    server.health.limit(0, &[Share::of(0.25), Share { home: u16::MAX, guests: 0 }, Share::FULL]);
+    let got = shares(&server, "near");
+    assert!(close(got[&1], 0.25) && close(got[&3], 0.75) && !got.contains_key(&2), "{got:?}");
+    let scope = |client: &str| ask(&server, "near", client.parse().unwrap()).1;
+    assert_eq!(scope("44.8.1.1"), 24);
+    // None takes anybody: the first does. The last one left does, whatever its share.
+    server.health.limit(0, &[Share::of(0.0); 3]);
+    assert_eq!(shares(&server, "near"), BTreeMap::from([(1, 1.0)]));
+    server.health.set(0, 0b100, u32::MAX);
+    assert_eq!(shares(&server, "near"), BTreeMap::from([(3, 1.0)]));
+    assert_eq!(scope("44.8.1.1"), 0);
+    // A share that is not consulted leaves the scope alone.
+    server.health.set(0, 0b111, u32::MAX);
+    server.health.limit(0, &[Share::FULL, Share::of(0.5), Share::of(0.5)]);
+    assert_eq!(scope("44.8.1.1"), 8);
 }
 
 /// Within a scope that an answer names, every answer is the same.

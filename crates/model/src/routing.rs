@@ -10,10 +10,12 @@
 //! same order for everybody would send all such clients to one cluster, and all of them on to the next one.
 
 mod rendezvous;
+mod share;
 #[cfg(test)]
 mod tests;
 
 pub use rendezvous::{Candidate, ClientKey, V4_PREFIX, V6_PREFIX, score, weighted};
+pub use share::{Limit, Limited, Share};
 
 use crate::ClusterName;
 use crate::fleet::Location;

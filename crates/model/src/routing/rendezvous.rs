@@ -25,6 +25,10 @@ impl ClientKey {
             }
         }
     }
+
+    pub(super) fn number(self) -> u64 {
+        self.0
+    }
 }
 
 /// One cluster of a pool, prepared for scoring.
@@ -42,6 +46,10 @@ impl Candidate {
 
     pub fn weight(&self) -> u32 {
         self.weight
+    }
+
+    pub(super) fn key(&self) -> u64 {
+        self.key
     }
 }
 
@@ -64,7 +72,7 @@ pub fn weighted(client: ClientKey, candidates: &[Candidate]) -> Vec<usize> {
 }
 
 /// The finaliser of SplitMix64: every input bit reaches every output bit.
-fn mix(value: u64) -> u64 {
+pub(super) fn mix(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

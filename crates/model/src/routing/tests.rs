@@ -92,3 +92,37 @@ fn clients_of_one_prefix_stay_together() {
     assert_eq!(one("2001:db8:0:12::1"), one("2001:db8:0:34:ffff::"));
     assert_ne!(one("2001:db8:0:100::1"), one("2001:db8:0:200::1"));
 }
+
+#[test]
+fn a_share_takes_that_part_and_raising_it_only_attracts() {
+    let cluster = Candidate::new(&name("a"), 3);
+    for part in [0.0, 0.1, 0.5, 0.9, 1.0] {
+        let share = Share::of(part);
+        let taken = clients().filter(|client| share.admits(*client, &cluster, true)).count();
+        assert!((taken as f64 / 20_000.0 - part).abs() < 0.015, "{taken} of {part}");
+        let more = Share::of(part + 0.05);
+        assert!(clients().all(|client| !share.admits(client, &cluster, false) || more.admits(client, &cluster, false)));
+    }
+}
+
+/// Of the clients that one cluster refuses, the next takes the part that its share says: the hashes know nothing of each
+/// other, nor of the weighted order.
+#[test]
+fn shares_of_two_clusters_and_weights_are_independent() {
+    let pool = [("a", 1), ("b", 1)].map(|(n, w)| Candidate::new(&name(n), w));
+    let half = Share::of(0.5);
+    let refused: Vec<_> = clients().filter(|client| !half.admits(*client, &pool[0], true)).collect();
+    let taken = refused.iter().filter(|client| half.admits(**client, &pool[1], true)).count();
+    assert!((taken as f64 / refused.len() as f64 - 0.5).abs() < 0.02);
+    let own: Vec<_> = clients().filter(|client| weighted(*client, &pool)[0] == 0).collect();
+    let taken = own.iter().filter(|client| half.admits(**client, &pool[0], true)).count();
+    assert!((taken as f64 / own.len() as f64 - 0.5).abs() < 0.02);
+}
+
+#[test]
+fn a_share_is_one_word() {
+    for share in [Share::FULL, Share::of(0.3), Share { home: 1, guests: 65_534 }] {
+        assert_eq!(Share::from_word(share.to_word()), share);
+    }
+    assert_eq!(Share { home: 32_768, guests: 6_554 }.to_string(), "50 % of its clients and 10 % of others'");
+}
