@@ -9,6 +9,7 @@ use waggle_dns::{Health, Ledger, Snapshot, Transport, answer};
 use waggle_model::health::ProbeResult;
 use waggle_model::health::judge::{Judge, Persisted};
 use waggle_model::plan::{LedgerEntry, NameserverStatus, RoutePlan};
+use waggle_model::routing::Share;
 use waggle_model::{ClusterName, Generation, NameserverName, Timestamp};
 use waggle_wire::document::{self, Intake};
 use waggle_wire::proto::document::Document;
@@ -82,6 +83,8 @@ impl Nameserver {
         let judgement = self.judge.judge(now);
         for (name, judged) in &judgement.routes {
             if let Some((index, _)) = serving.snapshot.route(name) {
+                let shares = judged.endpoints.iter().map(|one| one.limited.map_or(Share::FULL, |it| it.share));
+                serving.health.limit(index, &shares.collect::<Vec<_>>());
                 serving.health.set(index, judged.mask, judged.ttl_cap);
             }
         }

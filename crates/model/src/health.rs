@@ -43,6 +43,9 @@ pub struct HealthPolicy {
     pub hold_down: Duration,
     #[serde(rename = "hold_down_max_ms", with = "millis")]
     pub hold_down_max: Duration,
+    /// How long an endpoint that comes back takes to have all of its clients again; 0: it has them at once.
+    #[serde(rename = "ramp_ms", with = "millis")]
+    pub ramp: Duration,
 }
 
 impl Default for HealthPolicy {
@@ -55,6 +58,7 @@ impl Default for HealthPolicy {
             view_deadline: Duration::from_millis(3500),
             hold_down: Duration::from_secs(2),
             hold_down_max: Duration::from_secs(60),
+            ramp: Duration::from_secs(10),
         }
     }
 }

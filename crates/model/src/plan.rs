@@ -3,6 +3,7 @@
 use crate::fleet::{Location, NameserverPeer, Zone};
 use crate::health::{HealthPolicy, Verdict};
 use crate::release::{AllDown, Check, Policy, ReleaseId};
+use crate::routing::Limited;
 use crate::traffic::RouteTraffic;
 use crate::{ClusterName, DomainName, Generation, NameserverName, StackName, Timestamp};
 use ipnet::IpNet;
@@ -94,4 +95,7 @@ pub struct EndpointVerdict {
     pub probe_up: Option<bool>,
     /// Release the cluster's beat last named for this route's stack.
     pub release: Option<ReleaseId>,
+    /// When it is not answered to all of its clients just now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited: Option<Limited>,
 }

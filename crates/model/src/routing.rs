@@ -11,6 +11,7 @@
 
 mod rendezvous;
 mod share;
+pub mod spill;
 #[cfg(test)]
 mod tests;
 

@@ -24,6 +24,7 @@ use waggle_daemon::Status;
 use waggle_model::health::judge::{Judge, Judgement, Persisted};
 use waggle_model::health::{Beat, View};
 use waggle_model::plan::{EndpointVerdict, NameserverStatus, RoutePlan};
+use waggle_model::routing::Share;
 use waggle_model::{NameserverName, Timestamp};
 
 /// Beats and views waiting for the judge.
@@ -261,6 +262,8 @@ fn now() -> Timestamp {
 fn store(serving: &Serving, judgement: &Judgement) {
     for (name, route) in &judgement.routes {
         if let Some((index, _)) = serving.snapshot.route(name) {
+            let shares = route.endpoints.iter().map(|endpoint| endpoint.limited.map_or(Share::FULL, |it| it.share));
+            serving.health.limit(index, &shares.collect::<Vec<_>>());
             serving.health.set(index, route.mask, route.ttl_cap);
         }
     }

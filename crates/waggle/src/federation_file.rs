@@ -81,7 +81,11 @@ fn location(d: &Decoder, node: &Node, at: &str) -> Option<Location> {
 
 fn health(d: &Decoder, node: &Node) -> HealthPolicy {
     let default = HealthPolicy::default();
-    d.keys(node, "health", &["fall", "rise", "window", "beat_deadline", "view_deadline", "hold_down", "hold_down_max"]);
+    d.keys(
+        node,
+        "health",
+        &["fall", "rise", "window", "beat_deadline", "view_deadline", "hold_down", "hold_down_max", "ramp"],
+    );
     let count = |key, or| d.get(node, "health", key, |one, at| d.whole(one, at)).unwrap_or(or);
     let time = |key, or| d.get(node, "health", key, |one, at| d.duration(one, at)).unwrap_or(or);
     HealthPolicy {
@@ -92,5 +96,6 @@ fn health(d: &Decoder, node: &Node) -> HealthPolicy {
         view_deadline: time("view_deadline", default.view_deadline),
         hold_down: time("hold_down", default.hold_down),
         hold_down_max: time("hold_down_max", default.hold_down_max),
+        ramp: time("ramp", default.ramp),
     }
 }

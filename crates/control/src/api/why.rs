@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use waggle_dns::{Basis, Explanation, Health, Outcome, Snapshot, explain};
 use waggle_model::health::Verdict;
 use waggle_model::plan::{EndpointVerdict, RoutePlan};
+use waggle_model::routing::Share;
 use waggle_model::{ClusterName, DomainName};
 
 const A: u16 = 1;
@@ -73,6 +74,11 @@ fn health(snapshot: &Snapshot, verdicts: &[EndpointVerdict]) -> Health {
         let out = route.pool().iter().enumerate().filter(|(_, cluster)| unfit(cluster));
         let out = out.fold(0u64, |mask, (bit, _)| mask | 1 << (bit & 63));
         health.set(index, route.undrained_mask() & !out, u32::MAX);
+        let shares = route.pool().iter().map(|cluster| {
+            let said = verdicts.iter().find(|verdict| verdict.route == *route.name() && verdict.cluster == *cluster);
+            said.and_then(|said| said.limited).map_or(Share::FULL, |limited| limited.share)
+        });
+        health.limit(index, &shares.collect::<Vec<_>>());
     }
     health
 }
@@ -82,6 +88,8 @@ fn reasons(plan: &RoutePlan, verdicts: &[EndpointVerdict], route: &DomainName) -
     for verdict in verdicts.iter().filter(|verdict| verdict.route == *route) {
         if let Verdict::Unfit(why) = &verdict.verdict {
             reasons.insert(verdict.cluster.clone(), why.clone());
+        } else if let Some(limited) = &verdict.limited {
+            reasons.insert(verdict.cluster.clone(), limited.to_string());
         }
     }
     for endpoint in plan.routes.get(route).into_iter().flat_map(|route| &route.pool) {

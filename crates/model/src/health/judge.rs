@@ -13,6 +13,7 @@ mod intake;
 mod judgement;
 mod mask;
 mod persist;
+mod ramp;
 mod suspicion;
 
 pub use intake::Refused;
@@ -64,6 +65,8 @@ struct Known {
     verdict: Option<Verdict>,
     /// Whether it was answered for being fit when it was judged last; `None` before.
     answered: Option<bool>,
+    /// It came back then and does not have all of its clients yet.
+    back: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -147,6 +150,7 @@ impl Judge {
                 verdict: known.verdict.clone().unwrap_or(Verdict::Unknown),
                 probe_up: known.machine.up(now, &self.policy),
                 release,
+                limited: self.limited(known, now),
             }
         });
         entries.collect()
@@ -160,6 +164,7 @@ impl Judge {
         now: Timestamp,
     ) -> RouteJudgement {
         let mut judged = Vec::with_capacity(route.pool.len());
+        let mut left = false;
         for endpoint in &route.pool {
             let (verdict, reason, votes) = self.weigh(name, route, &endpoint.cluster, electorate, now);
             let gate = self.gate(route, endpoint, now);
@@ -171,10 +176,25 @@ impl Judge {
             let fit = !matches!(known.settled, Some(Verdict::Unfit(_)));
             let gate = gate.filter(|_| known.answered == Some(false) && fit && endpoint.drained.is_none());
             let answered = fit && endpoint.drained.is_none() && gate.is_none();
-            known.answered = Some(answered);
+            match (known.answered.replace(answered), answered) {
+                (Some(false), true) => known.back = Some(now),
+                (Some(true), false) => left = true,
+                _ => {}
+            }
             let (cluster, drained) = (endpoint.cluster.clone(), endpoint.drained.clone());
-            judged.push(EndpointJudgement { cluster, verdict, fit, answered, votes, reason, drained, gate });
+            judged.push(EndpointJudgement {
+                cluster,
+                verdict,
+                fit,
+                answered,
+                votes,
+                reason,
+                drained,
+                gate,
+                limited: None,
+            });
         }
+        self.ramp(name, &mut judged, left, now);
         self.answer_with(name, route, judged, now)
     }
 

@@ -113,6 +113,6 @@ fn position(client: ClientKey, cluster: &Candidate) -> u16 {
 }
 
 /// Rounded down; everybody only for a whole.
-fn quantum(part: f64) -> u16 {
+pub(super) fn quantum(part: f64) -> u16 {
     if part >= 1.0 { ALL } else { (part.max(0.0) * f64::from(ALL)) as u16 }
 }

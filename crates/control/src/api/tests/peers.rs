@@ -288,6 +288,7 @@ fn status(name: &str, plan: &RoutePlan) -> NameserverStatus {
         verdict: Verdict::Fit,
         probe_up: Some(true),
         release: endpoint.release,
+        limited: None,
     });
     NameserverStatus {
         name: name.parse().unwrap(),

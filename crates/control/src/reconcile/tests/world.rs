@@ -160,7 +160,8 @@ impl World {
                 let up = release.is_some_and(|release| !self.broken.contains(&release));
                 let verdict = if up { Verdict::Fit } else { Verdict::Unfit("down".into()) };
                 let (route, cluster) = (route.clone(), endpoint.cluster.clone());
-                verdicts.push(EndpointVerdict { route, cluster, verdict, probe_up: Some(up), release });
+                let probe_up = Some(up);
+                verdicts.push(EndpointVerdict { route, cluster, verdict, probe_up, release, limited: None });
             }
         }
         let name: NameserverName = "ns-1".parse().unwrap();

@@ -2,6 +2,7 @@
 
 use crate::health::Verdict;
 use crate::release::ReleaseId;
+use crate::routing::Limited;
 use crate::{ClusterName, DomainName, Timestamp};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -60,6 +61,8 @@ pub struct EndpointJudgement {
     pub reason: Reason,
     pub drained: Option<String>,
     pub gate: Option<Gate>,
+    /// It is answered, but not to all of its clients yet.
+    pub limited: Option<Limited>,
 }
 
 /// Observers that count and have probed the endpoint.
@@ -179,6 +182,9 @@ impl fmt::Display for EndpointJudgement {
         }
         if let Some(gate) = &self.gate {
             write!(f, "; {gate}")?;
+        }
+        if let Some(limited) = &self.limited {
+            write!(f, "; {limited}")?;
         }
         Ok(())
     }

@@ -99,6 +99,7 @@ impl Judge {
             .filter_map(|(.., Known { machine, .. })| machine.reading(now, &self.policy, Duration::ZERO).next_change);
         let suspicion = self.suspicion.iter().map(|suspicion| suspicion.since.after(super::SUSPICION_MAX));
         let warm = [self.started.after(super::WARM_UP_MAX)];
-        beats.chain(views).chain(holds).chain(suspicion).chain(warm).filter(|at| *at > now).min()
+        let ramps = self.each().filter_map(|(.., known)| self.next_step(known, now));
+        beats.chain(views).chain(ramps).chain(holds).chain(suspicion).chain(warm).filter(|at| *at > now).min()
     }
 }

@@ -47,6 +47,13 @@ fn check(observer: &Observer, judgement: &Judgement) -> Result<(), TestCaseError
         let all_drained = drained == (1 << pool.len()) - 1;
         prop_assert!(judged.rule != Rule::AllDrained || all_drained);
         prop_assert!(judged.ttl_cap >= 1);
+        let limited = |at: usize| judged.endpoints[at].limited.is_some();
+        prop_assert!((0..pool.len()).all(|at| !limited(at) || judged.mask & 1 << at != 0));
+        prop_assert!(
+            judged.mask == 0 || (0..pool.len()).any(|at| judged.mask & 1 << at != 0 && !limited(at)),
+            "somebody has all of its clients: {}",
+            judgement
+        );
     }
     prop_assert!(judgement.next.is_none_or(|next| next > judgement.at));
     Ok(())

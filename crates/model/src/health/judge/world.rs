@@ -186,6 +186,10 @@ impl World for Observer {
                 let older = RoutePlan { generation: Generation(0), ..self.plan.clone() };
                 return refused(self.judge.plan(&older));
             }
+            "ramp" => {
+                self.plan.health.ramp = Duration::from_millis(Command::millis(command.word(1)));
+                self.take_plan();
+            }
             "round" => self.rounds(command),
             "agent" => {
                 let beat = self.beat(command);

@@ -162,7 +162,8 @@ impl Fleet {
                     ledger.retain(|entry| entry.cluster != cluster || entry.route != *route.0);
                     ledger.push(LedgerEntry { route: route.0.clone(), cluster: cluster.clone(), cached_until });
                 }
-                verdicts.push(EndpointVerdict { route: route.0.clone(), cluster, verdict, probe_up, release });
+                let (route, limited) = (route.0.clone(), None);
+                verdicts.push(EndpointVerdict { route, cluster, verdict, probe_up, release, limited });
             }
             facts.heard = self.now;
             facts.status = Some(NameserverStatus {
