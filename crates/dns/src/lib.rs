@@ -10,7 +10,7 @@
 //!   cluster whose bit is set in the health word beside the snapshot, and whose share takes the client (`choose`,
 //!   `health`);
 //! * what was answered, and until when it may be cached, goes into the `ledger` by an atomic maximum, and into the
-//!   counters of the `tally`, whose number the plan decides and no client.
+//!   counters of the `tally`, whose number the plan decides and no client. Each thread has its own, as far as that goes.
 //!
 //! hickory's `Catalog` was rejected as the engine: its handlers see no EDNS, it never returns a client subnet's scope, and
 //! truncation loses OPT. Its codec reads master files here, and checks our replies in tests.

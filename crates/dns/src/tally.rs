@@ -11,8 +11,10 @@
 use crate::choose::Choice;
 use crate::snapshot::{Order, Route, Snapshot};
 use ipnet::IpNet;
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use waggle_model::routing::{V4_PREFIX, V6_PREFIX};
 
 /// Questions of one plan are counted in at most about so many cells; a route's share of them bounds [`ORDERS_COUNTED`].
@@ -27,17 +29,38 @@ const SLOTS_OF_ROUTE: usize = 64;
 /// Slots that one prefix may have.
 const WAYS: usize = 4;
 
+/// Copies of the counters, so that threads do not wait for one another's cache lines; fewer when there are many counters,
+/// as then threads seldom meet.
+const STRIPES: usize = 8;
+/// Counters of all stripes together beyond which there are fewer stripes.
+const STRIPED_CELLS: usize = 1 << 20;
+/// Unused counters behind those of a stripe: two cache lines.
+const APART: usize = 16;
+
 /// Counters of one snapshot.
 #[derive(Debug)]
 pub struct Tally {
+    /// A power of two.
+    stripes: Vec<Stripe>,
+    /// Slots of each route in one stripe.
+    width: usize,
+}
+
+/// What some of the threads count.
+#[derive(Debug)]
+struct Stripe {
     /// By ledger cell.
     answers: Vec<AtomicU64>,
     /// By route, then by the order's counter.
     asked: Vec<AtomicU64>,
     slots: Vec<Slot>,
-    /// Of each route.
-    width: usize,
 }
+
+thread_local! {
+    /// Number of this thread among those that answered anything; `MAX` before.
+    static THREAD: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+static THREADS: AtomicUsize = AtomicUsize::new(0);
 
 #[derive(Debug, Default)]
 struct Slot {
@@ -65,55 +88,60 @@ pub struct ClientOrder {
 impl Tally {
     pub(crate) fn new(snapshot: &Snapshot) -> Tally {
         let routes = snapshot.routes.len();
-        let answers = snapshot.routes.iter().map(|route| route.pool.len()).sum();
+        let answers: usize = snapshot.routes.iter().map(|route| route.pool.len()).sum();
         let asked = snapshot.routes.last().map_or(0, |last| last.counters as usize + snapshot.orders_of(last));
-        let share = (SLOTS / routes.max(1)).clamp(WAYS, SLOTS_OF_ROUTE);
-        let width = if share.is_power_of_two() { share } else { share.next_power_of_two() / 2 };
-        let zeros = |count| (0..count).map(|_| AtomicU64::new(0)).collect();
-        let slots = (0..routes * width).map(|_| Slot::default()).collect();
-        Tally { answers: zeros(answers), asked: zeros(asked), slots, width }
+        let stripes = power_of_two(STRIPED_CELLS / (answers + asked).max(1), 1, STRIPES);
+        let width = power_of_two(SLOTS / (routes * stripes).max(1), WAYS, SLOTS_OF_ROUTE);
+        let zeros = |count| (0..count + APART).map(|_| AtomicU64::new(0)).collect();
+        let slots = || (0..routes * width).map(|_| Slot::default()).collect();
+        let stripe = |_| Stripe { answers: zeros(answers), asked: zeros(asked), slots: slots() };
+        Tally { stripes: (0..stripes).map(stripe).collect(), width }
     }
 
     /// A question for a route: what its client would have liked, and what it got.
     pub(crate) fn note(&self, index: u32, route: &Route, choice: &Choice, client: IpAddr) {
-        add(&self.asked, route.counters + choice.counter);
+        let Some(stripe) = self.stripes.get(thread() & (self.stripes.len() - 1)) else { return };
+        add(&stripe.asked, route.counters + choice.counter);
         for bit in choice.bits() {
-            add(&self.answers, route.ledger + u32::from(*bit));
+            add(&stripe.answers, route.ledger + u32::from(*bit));
         }
         let prefix = pack(client);
         let set = spread(prefix) as usize & (self.width / WAYS - 1);
         let start = index as usize * self.width + set * WAYS;
-        note_prefix(self.slots.get(start..start + WAYS).unwrap_or_default(), prefix);
+        note_prefix(stripe.slots.get(start..start + WAYS).unwrap_or_default(), prefix);
     }
 
     /// By route index. `snapshot` is the one this was made for.
     pub fn read(&self, snapshot: &Snapshot, index: usize) -> RouteTally {
         let Some(route) = snapshot.routes.get(index) else { return RouteTally { answers: vec![], asked: vec![] } };
-        let read = |cells: &[AtomicU64], start: u32, count: usize| {
-            let cells = cells.get(start as usize..start as usize + count).unwrap_or_default();
-            cells.iter().map(|cell| cell.load(Ordering::Relaxed)).collect()
+        let (answers, asked) = (route.ledger as usize, route.counters as usize);
+        let sum = |read: &dyn Fn(&Stripe) -> Option<&AtomicU64>| {
+            self.stripes.iter().filter_map(read).map(|cell| cell.load(Ordering::Relaxed)).sum()
         };
         RouteTally {
-            answers: read(&self.answers, route.ledger, route.pool.len()),
-            asked: read(&self.asked, route.counters, snapshot.orders_of(route)),
+            answers: (0..route.pool.len()).map(|at| sum(&|stripe| stripe.answers.get(answers + at))).collect(),
+            asked: (0..snapshot.orders_of(route)).map(|at| sum(&|stripe| stripe.asked.get(asked + at))).collect(),
         }
     }
 
     /// Client prefixes that asked most lately, and at least how often; busiest first.
     pub fn clients(&self, index: usize) -> Vec<(IpNet, u32)> {
-        let slots = self.slots.get(index * self.width..(index + 1) * self.width).unwrap_or_default();
-        let filled = slots.iter().filter_map(|slot| {
+        let mut counts: BTreeMap<IpNet, u32> = BTreeMap::new();
+        for slot in self.stripes.iter().flat_map(|stripe| self.slots(stripe, index)) {
             let count = slot.count.load(Ordering::Relaxed);
-            Some((unpack(slot.prefix.load(Ordering::Relaxed))?, count)).filter(|_| count > 0)
-        });
-        let mut clients: Vec<(IpNet, u32)> = filled.collect();
+            if let Some(prefix) = unpack(slot.prefix.load(Ordering::Relaxed)).filter(|_| count > 0) {
+                let sum = counts.entry(prefix).or_default();
+                *sum = sum.saturating_add(count);
+            }
+        }
+        let mut clients: Vec<(IpNet, u32)> = counts.into_iter().collect();
         clients.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
         clients
     }
 
     /// Halves what is known about client prefixes, so that it speaks of the recent past.
     pub fn age(&self) {
-        for slot in &self.slots {
+        for slot in self.stripes.iter().flat_map(|stripe| &stripe.slots) {
             slot.count.store(slot.count.load(Ordering::Relaxed) / 2, Ordering::Relaxed);
         }
     }
@@ -124,35 +152,56 @@ impl Tally {
     pub fn absorb(&self, snapshot: &Snapshot, old: &Tally, before: &Snapshot) {
         for (was_at, was) in before.routes.iter().enumerate() {
             let Some((at, route)) = snapshot.route(&was.name) else { continue };
-            for (bit, cluster) in was.pool.iter().enumerate() {
-                if let Ok(now) = route.pool.binary_search(cluster) {
-                    carry(&old.answers, was.ledger as usize + bit, &self.answers, route.ledger as usize + now);
+            let same_pool = was.pool == route.pool;
+            let same_orders = same_pool && before.orders(was) == snapshot.orders(route);
+            for (number, theirs) in old.stripes.iter().enumerate() {
+                let Some(ours) = self.stripes.get(number & (self.stripes.len() - 1)) else { continue };
+                for (bit, cluster) in was.pool.iter().enumerate() {
+                    if let Ok(now) = route.pool.binary_search(cluster) {
+                        carry(&theirs.answers, was.ledger as usize + bit, &ours.answers, route.ledger as usize + now);
+                    }
                 }
-            }
-            if was.pool != route.pool {
-                continue;
-            }
-            if before.orders(was) == snapshot.orders(route) {
-                for order in 0..before.orders_of(was) {
-                    carry(&old.asked, was.counters as usize + order, &self.asked, route.counters as usize + order);
+                for order in (0..before.orders_of(was)).filter(|_| same_orders) {
+                    carry(&theirs.asked, was.counters as usize + order, &ours.asked, route.counters as usize + order);
                 }
-            }
-            let slots = old.slots.get(was_at * old.width..(was_at + 1) * old.width).unwrap_or_default();
-            let own = self.slots.get(at * self.width..(at + 1) * self.width).unwrap_or_default();
-            if slots.len() == own.len() {
-                slots.iter().zip(own).for_each(|(old, own)| old.hand_on(own));
+                let (slots, own) = (old.slots(theirs, was_at), self.slots(ours, at));
+                if same_pool && slots.len() == own.len() {
+                    slots.iter().zip(own).for_each(|(old, own)| old.hand_on(own));
+                }
             }
         }
     }
+
+    fn slots<'a>(&self, stripe: &'a Stripe, index: usize) -> &'a [Slot] {
+        stripe.slots.get(index * self.width..(index + 1) * self.width).unwrap_or_default()
+    }
+}
+
+/// Of the calling thread.
+fn thread() -> usize {
+    let known = THREAD.get();
+    if known != usize::MAX {
+        return known;
+    }
+    let number = THREADS.fetch_add(1, Ordering::Relaxed) & (usize::MAX >> 1);
+    THREAD.set(number);
+    number
+}
+
+/// The largest one up to `value`, between `min` and `max`, which are powers of two.
+fn power_of_two(value: usize, min: usize, max: usize) -> usize {
+    let value = value.clamp(min, max);
+    if value.is_power_of_two() { value } else { value.next_power_of_two() / 2 }
 }
 
 impl Slot {
-    /// Only to a free one: it is known there already otherwise, or something newer is.
+    /// To a free one, or to that of the same prefix; elsewhere something newer has its place.
     fn hand_on(&self, next: &Slot) {
-        let count = self.count.swap(0, Ordering::Relaxed);
-        if count > 0 && next.count.load(Ordering::Relaxed) == 0 {
-            next.prefix.store(self.prefix.load(Ordering::Relaxed), Ordering::Relaxed);
-            next.count.store(count, Ordering::Relaxed);
+        let (count, prefix) = (self.count.swap(0, Ordering::Relaxed), self.prefix.load(Ordering::Relaxed));
+        let known = next.count.load(Ordering::Relaxed);
+        if count > 0 && (known == 0 || next.prefix.load(Ordering::Relaxed) == prefix) {
+            next.prefix.store(prefix, Ordering::Relaxed);
+            next.count.store(known.saturating_add(count), Ordering::Relaxed);
         }
     }
 }

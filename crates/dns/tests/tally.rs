@@ -95,3 +95,20 @@ fn the_busiest_clients_are_found_in_the_noise() {
     server.ledger.tally().age();
     assert_eq!(server.ledger.tally().clients(0)[0].1, clients[0].1 / 2);
 }
+
+/// Threads count apart; what is read is the sum, and what is taken over too.
+#[test]
+fn threads_count_together() {
+    let (old, new) = (server(POOL), server(POOL));
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| ask(&old, "44.1.0.0", 50));
+        }
+    });
+    assert_eq!(asked(&old), pairs(&[("", 0), ("bac", 600), ("cba", 0)]));
+    new.ledger.tally().absorb(&new.snapshot, old.ledger.tally(), &old.snapshot);
+    assert_eq!(asked(&new), pairs(&[("", 0), ("bac", 600), ("cba", 0)]));
+    assert_eq!(new.ledger.tally().read(&new.snapshot, 0).answers, [0, 600, 0]);
+    // Two threads of one stripe may lose a count of these now and then, and a stripe that is taken over twice.
+    assert_eq!(new.ledger.tally().clients(0)[0].0.to_string(), "44.1.0.0/24");
+}
