@@ -288,7 +288,7 @@ fn plan(generation: u64) -> Result<RoutePlan> {
         records: Vec::new(),
         master: None,
     };
-    let known = PlanCluster { region: None, location: None, weight: 1 };
+    let known = PlanCluster { region: None, location: None, weight: 1, capacity: None };
     let peer = |name: &str| -> Result<_> {
         Ok(waggle_model::fleet::NameserverPeer { name: name.parse()?, address: "192.0.2.53:7442".parse()? })
     };

@@ -146,6 +146,16 @@ impl Route {
         self.ttl
     }
 
+    /// The clusters of the pool as the hash of a client's prefix sees them.
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
+
+    /// Clusters answered at once.
+    pub fn picks(&self) -> u32 {
+        self.picks
+    }
+
     /// Bits of all clusters of the pool.
     pub fn full_mask(&self) -> u64 {
         self.full

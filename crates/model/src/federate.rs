@@ -52,8 +52,9 @@ pub fn desired(cluster: &ClusterName, state: &State) -> Desired {
 pub fn route_plan(state: &State, now: Timestamp) -> (RoutePlan, Vec<Problem>) {
     let (routes, problems) = routes::routes(state, now);
     let clusters = state.federation.clusters.iter().map(|(name, cluster)| {
-        let (region, location, weight) = (cluster.region.clone(), cluster.location, cluster.weight);
-        (name.clone(), PlanCluster { region, location, weight })
+        let (region, location) = (cluster.region.clone(), cluster.location);
+        let (weight, capacity) = (cluster.weight, cluster.capacity);
+        (name.clone(), PlanCluster { region, location, weight, capacity })
     });
     let plan = RoutePlan {
         generation: Generation::default(),

@@ -43,6 +43,9 @@ pub struct Cluster {
     /// Relative share of clients this cluster can take where nothing else tells clusters apart; 1 unless set.
     #[serde(default = "one")]
     pub weight: u32,
+    /// Answers per second, of all nameservers and routes together, that it should get at most; no limit unless set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<u32>,
 }
 
 fn one() -> u32 {
@@ -154,6 +157,9 @@ impl Federation {
             }
             if cluster.weight == 0 {
                 bad(at("weight"), "0 would never answer; use `waggle cluster drain` to take a cluster out".into());
+            }
+            if cluster.capacity == Some(0) {
+                bad(at("capacity"), "0 would never answer; use `waggle cluster drain` to take a cluster out".into());
             }
             if let Some(place) = cluster.location {
                 let ok = (-90.0..=90.0).contains(&place.latitude) && (-180.0..=180.0).contains(&place.longitude);

@@ -94,6 +94,10 @@ pub struct View {
     /// The sender suspects itself (it sees most endpoints fail at once): its votes do not count.
     pub self_suspect: bool,
     pub entries: Vec<ViewEntry>,
+    /// Questions per second whose clients like a cluster best of those the sender answers with. Left out where it is
+    /// nothing, and wholly where no cluster has a capacity.
+    #[serde(default)]
+    pub demand: BTreeMap<ClusterName, f64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -34,6 +34,9 @@ pub struct PlanCluster {
     pub region: Option<String>,
     pub location: Option<Location>,
     pub weight: u32,
+    /// Answers per second, of all nameservers and routes together; `None`: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<u32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Routes that a status tells about: the busiest.
-pub const TRAFFIC_ROUTES_MAX: usize = 256;
+pub const TRAFFIC_ROUTES_MAX: usize = 128;
 /// Orders of clusters told per route: the heaviest.
 pub const TRAFFIC_ORDERS_MAX: usize = 16;
 /// Client prefixes told per route: the busiest.

@@ -75,6 +75,11 @@ impl Meter {
         }
     }
 
+    /// Rates of the routes that were asked for.
+    pub fn routes(&self) -> impl Iterator<Item = (&DomainName, &Metered)> {
+        self.routes.iter()
+    }
+
     /// The busiest routes, busiest first.
     pub fn told(&self, serving: &Serving) -> Vec<RouteTraffic> {
         let mut busiest: Vec<(&DomainName, &Metered)> =

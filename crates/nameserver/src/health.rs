@@ -5,6 +5,7 @@
 //! file of verdicts) follows from the same conclusion. A lock around the judge was rejected: with several writers nobody
 //! could say which conclusion was published last.
 
+mod spill;
 mod verdicts;
 
 pub use verdicts::{VerdictError, VerdictFile};
@@ -14,6 +15,7 @@ use crate::metrics::{IntakeMetrics, Traffic};
 use crate::plan::Compiled;
 use crate::probe::Report;
 use crate::state::{Serving, State, Swapper};
+use spill::Spill;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -22,9 +24,9 @@ use tokio_util::sync::CancellationToken;
 use verdicts::Saver;
 use waggle_daemon::Status;
 use waggle_model::health::judge::{Judge, Judgement, Persisted};
-use waggle_model::health::{Beat, View};
+use waggle_model::health::{Beat, Verdict, View};
 use waggle_model::plan::{EndpointVerdict, NameserverStatus, RoutePlan};
-use waggle_model::routing::Share;
+use waggle_model::routing::{Limited, Share};
 use waggle_model::{NameserverName, Timestamp};
 
 /// Beats and views waiting for the judge.
@@ -77,6 +79,7 @@ pub struct HealthLoop {
     metrics: IntakeMetrics,
     published: Published,
     meter: Meter,
+    spill: Spill,
     metered: Option<Instant>,
     /// Not before then, so that judging takes at most half of the time however much is heard.
     next_judgement: Instant,
@@ -125,6 +128,7 @@ impl HealthLoop {
             metrics,
             published: Published::default(),
             meter: Meter::default(),
+            spill: Spill::default(),
             metered: None,
             next_judgement: Instant::now(),
         }
@@ -142,7 +146,7 @@ impl HealthLoop {
         }
         let serving = Arc::new(Serving::new(compiled.snapshot));
         let judgement = self.judge.judge(now);
-        store(&serving, &judgement);
+        store(&serving, &judgement, &self.spill);
         self.swapper.swap(serving.clone(), Instant::now());
         self.serving = Some(serving);
         self.metrics.swapped(began.elapsed());
@@ -206,12 +210,16 @@ impl HealthLoop {
         if began < self.next_judgement && !in_force {
             return;
         }
+        let judgement = self.judge.judge(now);
         if self.metered.is_none_or(|last| began.duration_since(last) >= METER) {
             self.metered = Some(began);
             self.meter.turn(serving, began);
+            let (plan, elsewhere) = (self.outputs.plan.borrow().clone(), self.judge.demand_elsewhere(now));
+            if let Some(plan) = plan {
+                self.spill.turn(&plan.clusters, serving, &self.meter, &judgement, &elsewhere);
+            }
         }
-        let judgement = self.judge.judge(now);
-        store(serving, &judgement);
+        store(serving, &judgement, &self.spill);
         self.publish(in_force, now);
         let took = began.elapsed();
         self.metrics.judged(took);
@@ -222,7 +230,10 @@ impl HealthLoop {
     fn publish(&mut self, at_once: bool, now: Timestamp) {
         let instant = Instant::now();
         let due = |last: Option<Instant>| last.is_none_or(|last| instant.duration_since(last) >= PUBLISH);
-        let verdicts = self.judge.verdicts(now);
+        let mut verdicts = self.judge.verdicts(now);
+        for entry in verdicts.iter_mut().filter(|entry| !matches!(entry.verdict, Verdict::Unfit(_))) {
+            entry.limited = limited(entry.limited, self.spill.share(&entry.cluster));
+        }
         let changed = !same_conclusions(&verdicts, &self.published.verdicts);
         if at_once || changed || due(self.published.status_at) {
             self.swapper.forget(now);
@@ -240,7 +251,7 @@ impl HealthLoop {
             self.published.status_at = Some(instant);
             self.published.verdicts = verdicts;
         }
-        let view = self.judge.own_view(now);
+        let view = View { demand: self.spill.demand().clone(), ..self.judge.own_view(now) };
         let changed = self
             .outputs
             .view
@@ -259,14 +270,20 @@ fn now() -> Timestamp {
 }
 
 /// The moment of failover: from here on queries are answered by the new conclusion.
-fn store(serving: &Serving, judgement: &Judgement) {
+fn store(serving: &Serving, judgement: &Judgement, spill: &Spill) {
     for (name, route) in &judgement.routes {
         if let Some((index, _)) = serving.snapshot.route(name) {
-            let shares = route.endpoints.iter().map(|endpoint| endpoint.limited.map_or(Share::FULL, |it| it.share));
+            let shares = route.endpoints.iter().map(|endpoint| {
+                limited(endpoint.limited, spill.share(&endpoint.cluster)).map_or(Share::FULL, |limited| limited.share)
+            });
             serving.health.limit(index, &shares.collect::<Vec<_>>());
             serving.health.set(index, route.mask, route.ttl_cap);
         }
     }
+}
+
+fn limited(returning: Option<Limited>, capacity: Share) -> Option<Limited> {
+    Limited::of(returning.map_or(Share::FULL, |limited| limited.share), capacity)
 }
 
 /// Reasons carry counts and texts that change all the time; only what a receiver acts on counts as a change.

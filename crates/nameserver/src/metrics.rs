@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use waggle_model::health::Verdict;
 use waggle_model::plan::NameserverStatus;
+use waggle_model::routing::Share;
 
 /// Header response codes (RFC 1035 §4.1.1): four bits.
 const RCODES: usize = 16;
@@ -167,6 +168,13 @@ struct OfEndpoint {
     cluster: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ShareOf {
+    route: String,
+    cluster: String,
+    clients: &'static str,
+}
+
 impl Collector for Verdicts {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let status = self.0.borrow().clone();
@@ -181,6 +189,16 @@ impl Collector for Verdicts {
             };
             let labels = OfEndpoint { route: entry.route.as_str().to_owned(), cluster: entry.cluster.to_string() };
             ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+        }
+        let help = "Part of the clients that an endpoint takes: of its own, and of those that others sent on";
+        let mut family = encoder.encode_descriptor("endpoint_share", help, None, MetricType::Gauge)?;
+        for entry in &status.verdicts {
+            let share = entry.limited.map_or(Share::FULL, |limited| limited.share);
+            for (clients, part) in [("own", share.home), ("others", share.guests)] {
+                let (route, cluster) = (entry.route.as_str().to_owned(), entry.cluster.to_string());
+                let value = f64::from(part) / f64::from(u16::MAX);
+                ConstGauge::new(value).encode(family.encode_family(&ShareOf { route, cluster, clients })?)?;
+            }
         }
         let generation = ConstGauge::new(i64::try_from(status.generation.0).unwrap_or(i64::MAX));
         let help = "Generation of the plan in force";

@@ -48,7 +48,7 @@ fn federation(d: &Decoder, root: &Node, read: &dyn Fn(&str) -> io::Result<String
 }
 
 fn cluster(d: &Decoder, node: &Node, at: &str) -> Cluster {
-    d.keys(node, at, &["region", "location", "labels", "addresses", "weight"]);
+    d.keys(node, at, &["region", "location", "labels", "addresses", "weight", "capacity"]);
     Cluster {
         region: d.get(node, at, "region", |one, at| d.text(one, at)),
         location: d.get(node, at, "location", |one, at| location(d, one, at)),
@@ -57,6 +57,7 @@ fn cluster(d: &Decoder, node: &Node, at: &str) -> Cluster {
             .get(node, at, "addresses", |one, at| Some(d.list(one, at, |ip, at| d.parse::<IpAddr>(ip, at))))
             .unwrap_or_default(),
         weight: d.get(node, at, "weight", |one, at| d.whole(one, at)).unwrap_or(1),
+        capacity: d.get(node, at, "capacity", |one, at| d.whole(one, at)),
     }
 }
 

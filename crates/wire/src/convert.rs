@@ -83,12 +83,15 @@ impl From<&View> for wire::View {
             cluster: e.cluster.to_string(),
             up: e.up,
         });
+        let demand =
+            view.demand.iter().map(|(cluster, rate)| wire::Demand { cluster: cluster.to_string(), per_second: *rate });
         wire::View {
             from: view.from.to_string(),
             boot: view.boot,
             seq: view.seq,
             self_suspect: view.self_suspect,
             entries: entries.collect(),
+            demand: demand.collect(),
         }
     }
 }
@@ -98,6 +101,8 @@ impl TryFrom<wire::View> for View {
 
     fn try_from(view: wire::View) -> Result<Self, InvalidMessage> {
         bounded(view.entries.len())?;
+        bounded(view.demand.len())?;
+        let demand = view.demand.into_iter().map(|one| Ok((one.cluster.parse()?, one.per_second)));
         let entries = view
             .entries
             .into_iter()
@@ -108,6 +113,7 @@ impl TryFrom<wire::View> for View {
             seq: view.seq,
             self_suspect: view.self_suspect,
             entries: entries.collect::<Result<_, InvalidMessage>>()?,
+            demand: demand.collect::<Result<_, InvalidMessage>>()?,
         })
     }
 }

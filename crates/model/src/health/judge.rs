@@ -83,6 +83,7 @@ struct Seen {
     received: Timestamp,
     self_suspect: bool,
     entries: BTreeMap<DomainName, BTreeMap<ClusterName, bool>>,
+    demand: BTreeMap<ClusterName, f64>,
 }
 
 impl Seen {
@@ -154,6 +155,17 @@ impl Judge {
             }
         });
         entries.collect()
+    }
+
+    /// Questions per second by favourite cluster, at all other nameservers that are heard.
+    pub fn demand_elsewhere(&self, now: Timestamp) -> BTreeMap<ClusterName, f64> {
+        let mut sums: BTreeMap<ClusterName, f64> = BTreeMap::new();
+        for seen in self.views.values().filter(|seen| self.is_fresh(seen.received, now)) {
+            for (cluster, rate) in &seen.demand {
+                *sums.entry(cluster.clone()).or_default() += rate;
+            }
+        }
+        sums
     }
 
     fn judge_route(

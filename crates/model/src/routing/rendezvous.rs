@@ -26,6 +26,11 @@ impl ClientKey {
         }
     }
 
+    /// Stands for one of many clients of whom only their number is known; the same for the same `number`.
+    pub fn sample(number: u64) -> ClientKey {
+        ClientKey(mix(mix(number)))
+    }
+
     pub(super) fn number(self) -> u64 {
         self.0
     }

@@ -96,6 +96,15 @@ pub struct Limited {
     pub why: Limit,
 }
 
+impl Limited {
+    /// What both say; the stricter one is the reason. `None`: everybody.
+    pub fn of(returning: Share, capacity: Share) -> Option<Limited> {
+        let share = returning.and(capacity);
+        let why = if share == returning { Limit::Returning } else { Limit::Capacity };
+        (!share.is_full()).then_some(Limited { share, why })
+    }
+}
+
 impl fmt::Display for Limited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let why = match self.why {

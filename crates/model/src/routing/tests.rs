@@ -7,7 +7,7 @@ fn name(text: &str) -> ClusterName {
 
 fn cluster(region: &str, location: Option<(f64, f64)>, weight: u32) -> PlanCluster {
     let location = location.map(|(latitude, longitude)| Location { latitude, longitude });
-    PlanCluster { region: (!region.is_empty()).then(|| region.to_owned()), location, weight }
+    PlanCluster { region: (!region.is_empty()).then(|| region.to_owned()), location, weight, capacity: None }
 }
 
 fn fleet() -> BTreeMap<ClusterName, PlanCluster> {

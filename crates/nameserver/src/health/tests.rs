@@ -8,7 +8,8 @@ use std::path::Path;
 use tokio::task::JoinHandle;
 use waggle_dns::{Snapshot, Transport};
 use waggle_model::Generation;
-use waggle_model::health::{BeatStack, ProbeResult, Verdict};
+use waggle_model::health::{BeatStack, ProbeResult};
+use waggle_model::routing::Limit;
 
 struct Running {
     state: Arc<State>,
@@ -44,8 +45,14 @@ fn start(directory: &Path) -> Running {
 
 impl Running {
     async fn take(&mut self, generation: u64) {
+        self.take_with(generation, None).await;
+    }
+
+    /// With a capacity of eu-1, answers per second.
+    async fn take_with(&mut self, generation: u64, capacity: Option<u32>) {
         let clusters = [("eu-1", "192.0.2.1"), ("us-1", "192.0.2.2")];
-        let plan = with_check(plan(generation, &clusters), tcp_check(80));
+        let mut plan = with_check(plan(generation, &clusters), tcp_check(80));
+        plan.clusters.get_mut(&cluster("eu-1")).unwrap().capacity = capacity;
         let snapshot = Snapshot::compile(&plan, None, [3; 16]).unwrap();
         self.plans.send(Compiled { plan: Arc::new(plan), snapshot }).await.unwrap();
         self.until(|status| status.generation == Generation(generation)).await;
@@ -171,4 +178,54 @@ async fn verdicts_survive_a_restart() {
     fresh.take(1).await;
     assert_eq!(fresh.answers().to_string(), "192.0.2.1");
     fresh.end().await;
+}
+
+#[tokio::test]
+async fn one_that_comes_back_is_limited_for_a_while() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut running = start(directory.path());
+    running.take(1).await;
+    running.heard.send(Heard::Beat(beat(1, false))).await.unwrap();
+    running.until(|status| is(status, "eu-1", &unfit())).await;
+    running.heard.send(Heard::Beat(beat(2, true))).await.unwrap();
+    for _ in 0..3 {
+        running.probe("eu-1", true).await;
+        running.probe("us-1", true).await;
+    }
+    let limit = |status: &NameserverStatus| status.verdicts.iter().find_map(|entry| entry.limited);
+    let status = running.until(|status| limit(status).is_some()).await;
+    assert_eq!(limit(&status).unwrap().why, Limit::Returning);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_capacity_limits_and_the_status_tells_the_traffic() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut running = start(directory.path());
+    running.take_with(1, Some(1)).await;
+    let state = running.state.clone();
+    let asking = spawn(async move {
+        let query = query(ROUTE, RecordType::A).to_vec().unwrap();
+        loop {
+            for network in 0..20u8 {
+                let source = std::net::SocketAddr::from(([44, 1, network, 1], 1000));
+                state.get().unwrap().answer(&query, source, Transport::Udp, now(), &mut [0; 1280]).unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let limited = |status: &NameserverStatus| {
+        let why = status.verdicts.iter().find(|entry| entry.cluster == cluster("eu-1"))?.limited?;
+        (why.why == Limit::Capacity && !status.traffic.is_empty()).then_some(why)
+    };
+    let status = running.until(|status| limited(status).is_some()).await;
+    assert!(limited(&status).unwrap().share.home < u16::MAX / 10);
+    let told = &status.traffic[0];
+    assert_eq!(told.route, domain(ROUTE));
+    assert!(told.clusters[&cluster("eu-1")].demand > 20.0, "{told:?}");
+    let demand = |view: &View| view.demand.get(&cluster("eu-1")).is_some_and(|rate| *rate > 20.0);
+    let seen = running.view.wait_for(|view| view.as_deref().is_some_and(demand));
+    tokio::time::timeout(Duration::from_secs(5), seen).await.expect("peers are told").unwrap();
+    asking.abort();
+    running.end().await;
 }

@@ -67,7 +67,7 @@ pub fn plan(generation: u64, clusters: &[(&str, &str)]) -> RoutePlan {
     let mut by_name: Vec<_> = clusters.iter().map(|(name, _)| cluster(name)).collect();
     by_name.sort();
     let everybody = ["0.0.0.0/0", "::/0"].map(|net| (net.parse().unwrap(), by_name.clone()));
-    let known = PlanCluster { region: None, location: None, weight: 1 };
+    let known = PlanCluster { region: None, location: None, weight: 1, capacity: None };
     RoutePlan {
         generation: Generation(generation),
         issued: Timestamp(1),

@@ -101,8 +101,10 @@ impl Judge {
                 entries.entry(entry.route).or_default().insert(entry.cluster, entry.up);
             }
         }
+        let sound = |(cluster, rate): &(ClusterName, f64)| self.clusters.contains(cluster) && rate.is_finite();
+        let demand = view.demand.into_iter().filter(sound).map(|(cluster, rate)| (cluster, rate.max(0.0))).collect();
         let (boot, seq, self_suspect) = (view.boot, view.seq, view.self_suspect);
-        self.views.insert(view.from, Seen { boot, seq, received: now, self_suspect, entries });
+        self.views.insert(view.from, Seen { boot, seq, received: now, self_suspect, entries, demand });
         Ok(())
     }
 
@@ -117,7 +119,8 @@ impl Judge {
         });
         let entries = entries.collect();
         let self_suspect = self.suspicion.is_some() || self.is_warming_up(now);
-        View { from: self.me.clone(), boot: self.boot, seq: self.seq, self_suspect, entries }
+        let (from, demand) = (self.me.clone(), BTreeMap::new());
+        View { from, boot: self.boot, seq: self.seq, self_suspect, entries, demand }
     }
 }
 

@@ -91,7 +91,7 @@ impl Observer {
             pool: endpoints.collect(),
         };
         for endpoint in &route.pool {
-            let cluster = PlanCluster { region: None, location: None, weight: 1 };
+            let cluster = PlanCluster { region: None, location: None, weight: 1, capacity: None };
             self.plan.clusters.insert(endpoint.cluster.clone(), cluster);
         }
         self.plan.routes.insert(command.word(1).parse().unwrap(), route);
@@ -141,7 +141,8 @@ impl Observer {
         }
         let number = |key| command.options.get(key).map_or(1, |text| text.parse().unwrap());
         let self_suspect = command.options.get("suspect") == Some(&"yes");
-        View { from: command.word(1).parse().unwrap(), boot: number("boot"), seq: number("seq"), self_suspect, entries }
+        let (from, demand) = (command.word(1).parse().unwrap(), BTreeMap::new());
+        View { from, boot: number("boot"), seq: number("seq"), self_suspect, entries, demand }
     }
 
     fn restart(&mut self, after: u64) {

@@ -10,9 +10,8 @@ fn show(groups: &[Group], capacities: &[Option<f64>]) -> String {
     let shares = spill(groups, capacities);
     let percent = |part: u16| (f64::from(part) / 655.35).round();
     let loads = loads(groups, &shares);
-    let one = |(load, share): (&f64, &Share)| {
-        format!("{} ({}+{})", load.round(), percent(share.home), percent(share.guests))
-    };
+    let one =
+        |(load, share): (&f64, &Share)| format!("{} ({}+{})", load.round(), percent(share.home), percent(share.guests));
     loads.iter().zip(&shares).map(one).collect::<Vec<_>>().join(" ")
 }
 
@@ -42,19 +41,13 @@ fn a_lost_neighbour_does_not_topple_the_next() {
 #[test]
 fn too_much_for_all_loads_all_in_proportion() {
     let groups = [group(300.0, &[0, 1, 2]), group(100.0, &[1, 0, 2])];
-    assert_eq!(
-        show(&groups, &[Some(100.0), Some(50.0), Some(50.0)]),
-        "200 (67+0) 100 (100+0) 100 (100+100)"
-    );
+    assert_eq!(show(&groups, &[Some(100.0), Some(50.0), Some(50.0)]), "200 (67+0) 100 (100+0) 100 (100+100)");
 }
 
 #[test]
 fn clusters_that_share_no_clients_do_not_pay_for_each_other() {
     let groups = [group(200.0, &[0]), group(10.0, &[1, 2])];
-    assert_eq!(
-        show(&groups, &[Some(100.0), Some(5.0), Some(50.0)]),
-        "200 (100+0) 5 (50+0) 5 (100+100)"
-    );
+    assert_eq!(show(&groups, &[Some(100.0), Some(5.0), Some(50.0)]), "200 (100+0) 5 (50+0) 5 (100+100)");
 }
 
 #[test]
