@@ -1,4 +1,4 @@
-//! The agent's key and certificate: got with a token at the first start, kept on disk, renewed at half of their life.
+//! The agent's key and certificate: got with a token at the first start, kept on disk, renewed every day.
 //!
 //! Joining waits a while for control, because both are often started together; a refusal ends the start at once.
 
@@ -137,7 +137,7 @@ where
     }))
 }
 
-/// Renews the certificate at half of its life until `token` is cancelled. New handshakes use the new one at once.
+/// Renews the certificate when it is due until `token` is cancelled. New handshakes use the new one at once.
 pub async fn renew(current: Arc<Current>, control: Vec<String>, data_dir: PathBuf, token: CancellationToken) {
     let path = path(&data_dir);
     loop {

@@ -18,8 +18,9 @@ use waggle_wire::document::digest;
 use waggle_wire::identity::Identity;
 use zeroize::Zeroizing;
 
-/// From not-before to not-after, together.
-pub const LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// From not-before to not-after, together. Agents and nameservers renew after a day ([`waggle_wire::credentials::RENEW_AFTER`]);
+/// the rest is how long they can go on talking to each other while control is away.
+pub const LIFETIME: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Certificates are valid from this long before now: clocks differ.
 pub const SKEW: Duration = Duration::from_secs(5 * 60);
 const CA_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);

@@ -219,7 +219,7 @@ fn accept(
     })
 }
 
-/// Control's own certificate, renewed at half of its life.
+/// Control's own certificate, renewed every day.
 async fn renew(ca: Arc<Authority>, current: Arc<Current>, stop: CancellationToken) {
     loop {
         if stop.run_until_cancelled(tokio::time::sleep(RENEW_INTERVAL)).await.is_none() {

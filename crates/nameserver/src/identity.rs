@@ -1,4 +1,4 @@
-//! This nameserver's certificate: from disk, or by joining with a token; renewed at half of its life.
+//! This nameserver's certificate: from disk, or by joining with a token; renewed every day.
 //!
 //! Queries are answered meanwhile: without a certificate only beats, views and plans are missing.
 
@@ -132,7 +132,7 @@ pub async fn join(config: &Config, token: &Token, stop: &CancellationToken) -> O
     None
 }
 
-/// Renews at half of the certificate's life, for ever.
+/// Renews whenever it is due, for ever.
 pub async fn renew(config: Arc<Config>, current: Arc<Current>, stop: CancellationToken) {
     let mut pause = Duration::ZERO;
     for address in config.control.iter().cycle() {

@@ -7,6 +7,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::sync::Arc;
+use std::time::Duration;
 use waggle_model::Timestamp;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -21,6 +22,9 @@ pub enum InvalidCredentials {
     #[error("a new key could not be made")]
     Generate(#[source] rcgen::Error),
 }
+
+/// Age at which a certificate is renewed.
+pub const RENEW_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// A private key (PKCS#8 DER) and its chain: leaf first, CA last. `Debug` shows the identity only.
 #[derive(Clone)]
@@ -59,9 +63,9 @@ impl Credentials {
         self.chain.last()
     }
 
-    /// Half of the lifetime has passed.
+    /// A day of the lifetime has passed, or half of a shorter one.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        now.0 >= self.not_before.0 + (self.not_after.0.saturating_sub(self.not_before.0)) / 2
+        now >= self.not_before.after(RENEW_AFTER.min(self.not_after.since(self.not_before) / 2))
     }
 
     pub fn is_expired(&self, now: Timestamp) -> bool {

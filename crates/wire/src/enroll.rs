@@ -1,4 +1,4 @@
-//! Getting credentials with a token, keeping them on disk, and renewing them at half of their life.
+//! Getting credentials with a token, keeping them on disk, and renewing them every day.
 
 use crate::channel;
 use crate::credentials::{Credentials, Current, InvalidCredentials, signing_request};

@@ -2,7 +2,7 @@ use super::*;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use waggle_wire::channel::{Incoming, dial};
-use waggle_wire::credentials::Current;
+use waggle_wire::credentials::{Current, RENEW_AFTER};
 use waggle_wire::tls::{self, ALPN_GRPC, Clients};
 
 fn now() -> Timestamp {
@@ -21,7 +21,9 @@ fn certificates_live_a_day_and_say_what_the_authority_decided() {
     let made = credentials(&ca, &agent);
     assert_eq!(made.identity, agent);
     assert!(made.not_after.since(made.not_before) <= LIFETIME);
-    assert!(!made.is_due(now()) && made.is_due(now().after(LIFETIME / 2)));
+    assert!(!made.is_due(now()) && made.is_due(now().after(RENEW_AFTER)));
+    let week = Duration::from_secs(7 * 24 * 3600);
+    assert!(!made.is_expired(now().after(RENEW_AFTER + week)), "control may be away for a week just before a renewal");
     assert_eq!(digest(made.ca().unwrap()), ca.digest());
 }
 
