@@ -33,7 +33,7 @@ fn the_example_is_valid() {
 fn human_forms() {
     let text = "
 clusters:
-  eu-1: {region: europe, location: [50, 8.7], addresses: [192.0.2.1, \"2001:db8::1\"], weight: 2, labels: {tier: 1}}
+  eu-1: {region: europe, location: [50, 8.7], addresses: [192.0.2.1, \"2001:db8::1\"], weight: 2, capacity: 500, labels: {tier: 1}}
 zones:
   Shop.Example.:
     nameservers: [ns1.shop.example]
@@ -47,13 +47,13 @@ zones:
       - {name: b.shop.example., type: TXT, values: [x]}
 client_map:
   198.51.100.0/24: [eu-1]
-health: {beat_deadline: 1.5s}
+health: {beat_deadline: 1.5s, ramp: 0s}
 ";
     let read = |file: &str| Ok(format!("; {file}"));
     let federation = parse("f.yaml", text, &read).unwrap();
     let cluster = federation.clusters.values().next().unwrap();
     assert_eq!(cluster.location, Some(Location { latitude: 50.0, longitude: 8.7 }));
-    assert_eq!((cluster.weight, cluster.labels["tier"].as_str()), (2, "1"));
+    assert_eq!((cluster.weight, cluster.capacity, cluster.labels["tier"].as_str()), (2, Some(500), "1"));
     let zone = &federation.zones[&"shop.example".parse().unwrap()];
     assert_eq!((zone.contact.as_str(), zone.ttl, zone.negative_ttl), ("dns.shop.example", 3600, 7));
     assert_eq!(zone.master.as_deref(), Some("; zones/shop.zone"));
@@ -61,6 +61,7 @@ health: {beat_deadline: 1.5s}
     assert_eq!(names, ["shop.example", "a.shop.example", "b.shop.example"]);
     assert_eq!((zone.records[0].kind.as_str(), zone.records[0].ttl), ("MX", Some(90)));
     assert_eq!(federation.health.beat_deadline, Duration::from_millis(1500));
+    assert!(federation.health.ramp.is_zero());
 }
 
 #[test]
@@ -88,7 +89,7 @@ more: 1
 ";
     let want = [
         "2:3: cluster name \"EU\" is not valid: only a-z, 0-9 and - are allowed",
-        "4:5: unknown key \"adresses\" | known here: region, location, labels, addresses, weight",
+        "4:5: unknown key \"adresses\" | known here: region, location, labels, addresses, weight, capacity",
         "5:17: \"192.0.2.300\": invalid IP address syntax",
         "6:15: a location is [latitude, longitude] in degrees north and east",
         "7:13: expected a whole number from 0 to 4294967295",
