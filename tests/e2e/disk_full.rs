@@ -41,8 +41,12 @@ fn a_full_disk_is_told_and_control_goes_on_when_there_is_room() -> Result<()> {
     let apply: Vec<&str> = apply.iter().map(String::as_str).collect();
     let (ok, said) = waggle(&apply)?;
     ensure!(!ok && said.contains("full"), "{said}");
-    let (ok, said) = waggle(&["status"])?;
-    ensure!(ok && said.contains("full"), "status says nothing of the disk: {said}");
+    // The refusal is at once; the status tells what the reconciler found, whose next pass may be a moment away.
+    wait_for("the status to speak of the disk", PATIENCE, || {
+        let (ok, said) = waggle(&["status"])?;
+        ensure!(ok && said.contains("full"), "status says nothing of the disk: {said}");
+        Ok(())
+    })?;
 
     process::run("mount", &["-o", "remount,size=64m", &data_text])?;
     wait_for("control to go on", PATIENCE, || {
