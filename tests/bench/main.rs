@@ -1,6 +1,7 @@
 //! Measurements beside the named peers, in one run, printed as ratios. Not tests: a slow machine fails none of them.
 
 mod deploy;
+mod loss;
 mod nameservers;
 
 use anyhow::{Context, Result, bail};
@@ -11,6 +12,7 @@ use std::time::Duration;
 const USAGE: &str = "\
 usage: bench deploy [ROUNDS]                      one stack to three swarms, beside docker
        bench dns [SECONDS [ROUNDS [ROW...]]]      processor time per query, beside other nameservers
+       bench failover [TRIALS [BREAK...]]         from a loss to the first other answer, beside gdnsd
        bench load ADDRESS:PORT FILE SECONDS [RATE]  only the load: raw queries, two octets of length before each";
 
 fn main() -> ExitCode {
@@ -37,6 +39,8 @@ fn run(words: &[&str]) -> Result<bool> {
         ["dns"] => nameservers::run(2, 3, &[])?,
         ["dns", seconds] => nameservers::run(count(seconds)? as u64, 3, &[])?,
         ["dns", seconds, rounds, rows @ ..] => nameservers::run(count(seconds)? as u64, count(rounds)?, rows)?,
+        ["failover"] => loss::run(10, &[])?,
+        ["failover", trials, breaks @ ..] => loss::run(count(trials)?, breaks)?,
         ["load", server, file, seconds] => load(server, file, count(seconds)?, None)?,
         ["load", server, file, seconds, rate] => load(server, file, count(seconds)?, Some(rate.parse()?))?,
         ["hickory", port, zone] => nameservers::peer::hickory::serve(port.parse()?, Path::new(zone))?,

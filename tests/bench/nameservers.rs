@@ -13,6 +13,7 @@ mod report;
 mod scene;
 mod server;
 mod swap;
+mod tcp;
 
 use anyhow::{Context, Result, bail, ensure};
 use load::Seen;
@@ -83,7 +84,7 @@ const ROWS: &[Row] = &[
 
 /// Measures the rows named, or all; `seconds` of each load, `rounds` times.
 pub fn run(seconds: u64, rounds: usize, named: &[&str]) -> Result<()> {
-    let known: Vec<&str> = ROWS.iter().map(|row| row.name).chain(["swap"]).collect();
+    let known: Vec<&str> = ROWS.iter().map(|row| row.name).chain(["tcp", "swap"]).collect();
     if let Some(unknown) = named.iter().find(|name| !known.contains(name)) {
         bail!("no row {unknown}; there are {}", known.join(", "));
     }
@@ -95,6 +96,9 @@ pub fn run(seconds: u64, rounds: usize, named: &[&str]) -> Result<()> {
     println!("at {STEADY}/s; medians; processor time in microseconds per reply");
     for row in ROWS.iter().filter(|row| named.is_empty() || named.contains(&row.name)) {
         measure(row, time, rounds).with_context(|| format!("row {}", row.name))?;
+    }
+    if named.is_empty() || named.contains(&"tcp") {
+        tcp::run(time, rounds).context("row tcp")?;
     }
     if named.is_empty() || named.contains(&"swap") {
         swap::run(time, rounds).context("row swap")?;
