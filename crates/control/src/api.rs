@@ -15,6 +15,7 @@ mod openapi;
 mod registries;
 mod releases;
 mod rollouts;
+mod routes;
 mod services;
 mod stacks;
 mod status;
@@ -148,6 +149,8 @@ fn routes() -> Routes {
         .add("post", "/v1/clusters/{name}/readmit", clusters::readmit)
         .add("get", "/v1/nameservers", clusters::nameservers)
         .add("delete", "/v1/nameservers/{name}", clusters::forget_nameserver)
+        .add("get", "/v1/routes", routes::all)
+        .add("get", "/v1/routes/{name}", routes::one)
         .add("get", "/v1/federation", federation::get)
         .add("put", "/v1/federation", federation::put.layer(large(FEDERATION_BYTES_MAX)))
         .add("get", "/v1/registries", registries::all)

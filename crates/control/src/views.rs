@@ -1,6 +1,8 @@
 //! What people see of the state: the bodies of the API, computed anew from what is stored and seen. Nothing is kept for
 //! display, so nothing shown can be older than what decides.
 
+pub mod routes;
+
 use crate::api::types::{
     ClusterStackView, ClusterView, DrainView, NameserverView, ReleaseView, RolloutView, StackView,
 };

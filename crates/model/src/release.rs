@@ -1,5 +1,7 @@
 //! Releases: immutable, content-addressed renderings of a stack.
 
+mod words;
+
 use crate::time::millis;
 use crate::{ClusterName, DomainName, StackName};
 use serde::{Deserialize, Serialize};

@@ -15,6 +15,7 @@ pub mod registry;
 pub mod release;
 pub mod role;
 pub mod rollout;
+pub mod route;
 pub mod service;
 pub mod stack;
 pub mod status;
@@ -82,6 +83,7 @@ pub enum Command {
     Stack(stack::Args),
     Release(release::Args),
     Rollout(rollout::Args),
+    Route(route::Args),
     Verify(verify::Args),
     Service(service::Args),
     Node(node::Args),
@@ -114,6 +116,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Stack(args) => talk("stack", stack::run(args, global)),
         Command::Release(args) => talk("release", release::run(args, global)),
         Command::Rollout(args) => talk("rollout", rollout::run(args, global)),
+        Command::Route(args) => talk("route", route::run(args, global)),
         Command::Verify(args) => talk("verify", verify::run(args, global)),
         Command::Service(args) => talk("service", service::run(args, global)),
         Command::Node(args) => talk("node", node::run(args, global)),

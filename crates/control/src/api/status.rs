@@ -15,12 +15,15 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<StatusView>, A
     let (loaded, seen) = (api.load().await?, api.seen());
     let active = loaded.rollouts.values().filter(|record| !record.rollout.state.is_final());
     let rollouts = active.map(|record| views::rollout(&loaded, &seen, record, now())).collect::<Result<_, _>>()?;
+    let plan = loaded.route_plan()?;
+    let traffic = plan.as_ref().map(|plan| views::routes::busiest(plan, &seen)).unwrap_or_default();
     Ok(Json(StatusView {
         version: env!("CARGO_PKG_VERSION").into(),
         clusters: clusters::everything(&api, &loaded).await?,
         nameservers: views::nameservers(&loaded, &seen),
         stacks: loaded.stacks.keys().filter_map(|name| views::stack(&loaded, &seen, name)).collect(),
         rollouts,
+        traffic,
         plan_generation: loaded.plan_generation(),
         attention: views::attention(&loaded, &seen, &api.problems()),
     }))

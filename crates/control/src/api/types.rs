@@ -1,6 +1,10 @@
 //! Bodies of the HTTP API, used by the server here and by the command line. JSON, snake_case, unknown fields refused in
 //! requests; times are RFC 3339 nowhere and milliseconds since the epoch everywhere (`*_at`).
 
+mod routes;
+
+pub use routes::{RouteCluster, RouteEndpoint, RouteState, RouteSummary, RouteView};
+
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use waggle_model::ask::{Answer, LogLine, NodeChange, Role};
@@ -364,6 +368,9 @@ pub struct StatusView {
     /// Those that are not final.
     pub rollouts: Vec<RolloutView>,
     pub plan_generation: Generation,
+    /// The busiest routes that are asked for, busiest first.
+    #[serde(default)]
+    pub traffic: Vec<RouteSummary>,
     /// What needs a person, in words; empty: all is well.
     pub attention: Vec<String>,
 }

@@ -55,6 +55,11 @@ impl Share {
         if home { self.home } else { self.guests }
     }
 
+    /// Of its own clients, rounded.
+    pub fn percent(self) -> u8 {
+        percent(self.home)
+    }
+
     pub fn to_word(self) -> u32 {
         u32::from(self.home) << 16 | u32::from(self.guests)
     }
@@ -70,10 +75,13 @@ impl Default for Share {
     }
 }
 
+fn percent(part: u16) -> u8 {
+    (f64::from(part) * 100.0 / f64::from(ALL)).round() as u8
+}
+
 /// `30 % of its clients`, and of others' where that differs.
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let percent = |part: u16| (f64::from(part) * 100.0 / f64::from(ALL)).round();
         write!(f, "{} % of its clients", percent(self.home))?;
         if self.home == self.guests { Ok(()) } else { write!(f, " and {} % of others'", percent(self.guests)) }
     }

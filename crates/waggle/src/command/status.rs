@@ -1,6 +1,6 @@
 //! `waggle status`
 
-use crate::command::{Global, cluster, nameserver, rollout, stack};
+use crate::command::{Global, cluster, nameserver, rollout, route, stack};
 use crate::exit::{Exit, Failure};
 use crate::output::{self, Style};
 use waggle_control::api::types::StatusView;
@@ -36,6 +36,7 @@ fn text(status: &StatusView, now: Timestamp, colour: bool) -> String {
         (status.nameservers.len(), nameserver::table(&status.nameservers, now)),
         (status.stacks.len(), stack::table(&status.stacks)),
         (status.rollouts.len(), rollout::table(&status.rollouts, now)),
+        (status.traffic.len(), route::traffic(&status.traffic)),
     ];
     for (_, table) in parts.iter().filter(|(count, _)| *count > 0) {
         text += &format!("\n{}", table.render(colour));

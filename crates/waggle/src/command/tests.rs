@@ -41,6 +41,8 @@ fn arguments() {
         "waggle nameserver rm ns1 --force",
         "waggle rollout watch shop --timeout 5m",
         "waggle nameserver ls",
+        "waggle route ls --format json",
+        "waggle route show www.shop.example",
         "waggle why www.shop.example --client 2001:db8::1 --type AAAA",
         "waggle apply -f -",
         "waggle login control.example --token-file -",

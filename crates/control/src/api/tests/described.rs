@@ -82,6 +82,7 @@ fn schemas_are_what_the_code_reads() {
     check::<super::super::types::StackServices>(&document, "StackServices");
     check::<super::super::types::ReleaseView>(&document, "ReleaseView");
     check::<super::super::types::WhyView>(&document, "WhyView");
+    check::<super::super::types::RouteView>(&document, "RouteView");
     check::<super::super::types::StatusView>(&document, "StatusView");
     check::<super::super::types::Asked>(&document, "Asked");
     check::<super::super::types::LogEvent>(&document, "LogEvent");
@@ -130,6 +131,7 @@ fn sample(document: &Value, schema: &Value) -> Value {
         _ => match (schema["enum"].get(0), schema["pattern"].as_str()) {
             (Some(first), _) => first.clone(),
             (None, Some("^[0-9a-f]{64}$")) => json!("0".repeat(64)),
+            _ if schema["format"] == "cidr" => json!("192.0.2.0/24"),
             _ if schema["format"] == "ip" => json!("192.0.2.1"),
             _ if schema["description"] == "ADDRESS:PORT" => json!("127.0.0.1:7000"),
             _ => json!("key"),
