@@ -46,7 +46,11 @@ pub fn answer(
         return None;
     }
     let mut name = Folded::new();
-    let request = Request::parse(query, &mut name)?;
+    let mut request = Request::parse(query, &mut name)?;
+    if let Some(edns) = request.edns.as_mut() {
+        // Over UDP the option is to be ignored (RFC 7828 §3.3.1).
+        edns.keepalive &= transport == Transport::Tcp;
+    }
     let limit = match transport {
         Transport::Udp => udp_limit(request.edns.as_ref()),
         Transport::Tcp => usize::from(u16::MAX),

@@ -39,6 +39,6 @@ pub use geo::{Geo, NETWORKS_MAX};
 pub use health::Health;
 pub use ledger::Ledger;
 pub use places::RANKINGS_MAX;
-pub use reply::UDP_MAX;
+pub use reply::{KEEPALIVE, UDP_MAX};
 pub use snapshot::{Route, Snapshot};
 pub use tally::{ClientOrder, ORDERS_COUNTED, RouteTally, Tally};

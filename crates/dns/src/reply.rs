@@ -1,12 +1,22 @@
 //! Writes a reply into the caller's buffer, within a limit that leaves room for OPT.
 
-use crate::request::{ECS, Edns, HEADER, Request};
+use crate::request::{ECS, Edns, HEADER, Request, TCP_KEEPALIVE};
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// Largest UDP reply, octets: what passes every path unfragmented (RFC 9715). Also the size we advertise.
 pub const UDP_MAX: usize = 1232;
 /// Largest UDP reply to a client without EDNS, octets (RFC 1035 §2.3.4).
 const UDP_PLAIN: usize = 512;
+
+/// How long a connection without a query stays open; clients that ask are told (RFC 7828). RFC 7766 §6.2.3 asks for seconds.
+pub const KEEPALIVE: Duration = Duration::from_secs(8);
+/// The option: code, length 2, units of 100 ms.
+const KEEPALIVE_OPTION: [u8; 6] = {
+    let [code0, code1] = TCP_KEEPALIVE.to_be_bytes();
+    let [time0, time1] = ((KEEPALIVE.as_millis() / 100) as u16).to_be_bytes();
+    [code0, code1, 0, 2, time0, time1]
+};
 
 /// The buffer was too small or the limit was reached.
 #[derive(Debug, PartialEq, Eq)]
@@ -111,6 +121,9 @@ impl<'a> Reply<'a> {
         let flags = u8::from(edns.dnssec_ok) << 7;
         let data = (opt_len(edns) - OPT) as u8;
         self.put(&[0, 0, 41, size0, size1, extended, 0, flags, 0, 0, data])?;
+        if edns.keepalive {
+            self.put(&KEEPALIVE_OPTION)?;
+        }
         let Some(subnet) = edns.subnet else { return Ok(()) };
         let [code0, code1] = ECS.to_be_bytes();
         let octets = subnet.octets();
@@ -127,7 +140,8 @@ impl<'a> Reply<'a> {
 const OPT: usize = 11;
 
 fn opt_len(edns: &Edns) -> usize {
-    OPT + edns.subnet.map_or(0, |subnet| 8 + subnet.octets())
+    let keepalive = if edns.keepalive { KEEPALIVE_OPTION.len() } else { 0 };
+    OPT + keepalive + edns.subnet.map_or(0, |subnet| 8 + subnet.octets())
 }
 
 /// Octets a reply may take over UDP (RFC 6891 §6.2.3, RFC 9715).

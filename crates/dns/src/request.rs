@@ -35,8 +35,9 @@ pub(crate) mod rtype {
     pub(crate) const ANY: u16 = 255;
 }
 
-/// EDNS option code of client subnet (RFC 7871).
+/// EDNS option codes: client subnet (RFC 7871) and TCP keepalive (RFC 7828).
 pub(crate) const ECS: u16 = 8;
+pub(crate) const TCP_KEEPALIVE: u16 = 11;
 
 pub(crate) struct Request<'a> {
     pub(crate) id: [u8; 2],
@@ -63,6 +64,8 @@ pub(crate) struct Edns {
     pub(crate) version: u8,
     pub(crate) dnssec_ok: bool,
     pub(crate) subnet: Option<Subnet>,
+    /// The client asks how long it may leave the connection idle.
+    pub(crate) keepalive: bool,
 }
 
 /// A client subnet that obeys every rule of RFC 7871 §6.
@@ -126,12 +129,12 @@ impl<'a> Request<'a> {
         }
         if let Some((size, ttl, data)) = edns {
             let [_, version, flags, _] = ttl;
-            let mut edns = Edns { size, version, dnssec_ok: flags & 0x80 != 0, subnet: None };
+            let mut edns = Edns { size, version, dnssec_ok: flags & 0x80 != 0, subnet: None, keepalive: false };
             self.edns = Some(edns);
             if version != 0 {
                 return Err(rcode::BADVERS);
             }
-            edns.subnet = options(data)?;
+            options(data, &mut edns)?;
             self.edns = Some(edns);
         }
         Ok(())
@@ -184,22 +187,21 @@ fn skip_name(query: &[u8], mut at: usize) -> Option<usize> {
     None
 }
 
-/// Walks the options of an OPT record; only client subnet has a meaning here, the others are skipped.
-fn options(mut data: &[u8]) -> Result<Option<Subnet>, u16> {
-    let mut subnet = None;
+/// Walks the options of an OPT record; those that have no meaning here are skipped.
+fn options(mut data: &[u8], edns: &mut Edns) -> Result<(), u16> {
     while !data.is_empty() {
         let [c0, c1, l0, l1, rest @ ..] = data else { return Err(rcode::FORMERR) };
         let len = usize::from(u16::from_be_bytes([*l0, *l1]));
         let (value, next) = rest.split_at_checked(len).ok_or(rcode::FORMERR)?;
-        if u16::from_be_bytes([*c0, *c1]) == ECS {
-            if subnet.is_some() {
-                return Err(rcode::FORMERR);
-            }
-            subnet = Some(client_subnet(value).ok_or(rcode::FORMERR)?);
+        match u16::from_be_bytes([*c0, *c1]) {
+            ECS if edns.subnet.is_some() => return Err(rcode::FORMERR),
+            ECS => edns.subnet = Some(client_subnet(value).ok_or(rcode::FORMERR)?),
+            TCP_KEEPALIVE => edns.keepalive = true,
+            _ => {}
         }
         data = next;
     }
-    Ok(subnet)
+    Ok(())
 }
 
 fn client_subnet(value: &[u8]) -> Option<Subnet> {

@@ -26,7 +26,7 @@ const RCODE_NAMES: [&str; RCODES] = [
     "NOTZONE", "11", "12", "13", "14", "15",
 ];
 
-/// What one answering thread (or the TCP server) counts. Its own cache lines: threads must not slow each other down.
+/// What one answering thread (or the TCP thread) counts. Its own cache lines: threads must not slow each other down.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Counters {
@@ -84,11 +84,50 @@ impl Counters {
     }
 }
 
+/// TCP connections of clients.
+#[derive(Debug, Default)]
+pub struct Connections {
+    opened: AtomicU64,
+    closed: AtomicU64,
+    evicted: AtomicU64,
+}
+
+impl Connections {
+    pub fn opened(&self) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn closed(&self) {
+        self.closed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Somebody had to make room; it counts as closed too.
+    pub fn evicted(&self) {
+        self.evicted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn encode(&self, encoder: &mut DescriptorEncoder) -> fmt::Result {
+        let (opened, closed) = (self.opened.load(Ordering::Relaxed), self.closed.load(Ordering::Relaxed));
+        let open = ConstGauge::new(opened.saturating_sub(closed) as i64);
+        open.encode(encoder.encode_descriptor("dns_connections", "Open TCP connections", None, MetricType::Gauge)?)?;
+        let evicted = ConstCounter::new(self.evicted.load(Ordering::Relaxed));
+        let totals = [
+            ("dns_connections_opened", "TCP connections accepted", ConstCounter::new(opened)),
+            ("dns_connections_evicted", "Silent TCP connections closed to make room for others", evicted),
+        ];
+        for (name, help, total) in totals {
+            total.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+        }
+        Ok(())
+    }
+}
+
 /// The counters of all threads.
 #[derive(Debug, Default)]
 pub struct Traffic {
     pub udp: Vec<Arc<Counters>>,
     pub tcp: Arc<Counters>,
+    pub connections: Connections,
     pub threads_restarted: AtomicU64,
 }
 
@@ -152,6 +191,7 @@ impl Collector for Traffic {
                 count.encode(family.encode_family(&ByTransport { transport })?)?;
             }
         }
+        self.connections.encode(&mut encoder)?;
         let restarted = ConstCounter::new(self.threads_restarted.load(Ordering::Relaxed));
         let help = "Answering threads that ended and were started again";
         restarted.encode(encoder.encode_descriptor("dns_threads_restarted", help, None, MetricType::Counter)?)

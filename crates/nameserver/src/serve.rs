@@ -1,6 +1,7 @@
-//! Sockets for queries: bound early, answered from by [`udp`] threads and by the [`tcp`] server.
+//! Sockets for queries: bound early, answered from by [`udp`] threads and by the [`tcp`] thread.
 
 pub mod tcp;
+mod threads;
 pub mod udp;
 
 use crate::metrics::Tally;
@@ -68,6 +69,8 @@ fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
     }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // Accepted connections have it too (tcp(7)).
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(TCP_BACKLOG)?;
     Ok(socket.into())
@@ -82,7 +85,7 @@ fn udp_socket(address: SocketAddr) -> io::Result<UdpSocket> {
     // Limits of the kernel may cut these; that is no error.
     let _ = socket.set_recv_buffer_size(UDP_BUFFER);
     let _ = socket.set_send_buffer_size(UDP_BUFFER);
-    socket.set_read_timeout(Some(udp::WAIT))?;
+    socket.set_read_timeout(Some(threads::WAIT))?;
     socket.bind(&address.into())?;
     Ok(socket.into())
 }

@@ -6,6 +6,7 @@
 
 mod batch;
 
+use super::threads::{self, Work};
 use super::{Answer, Asked, contained};
 use crate::metrics::{Counters, Tally, Traffic};
 use crate::state::{Serving, State};
@@ -15,20 +16,11 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use std::io;
 use std::net::UdpSocket;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Duration;
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use waggle_dns::Transport;
 use waggle_model::Timestamp;
-
-/// Longest wait for a datagram: how late a thread sees the stop flag and lets go of an old snapshot.
-pub const WAIT: Duration = Duration::from_millis(50);
-/// Pause before a thread that ended is started again, and after an error of its socket.
-const RESTART_PAUSE: Duration = Duration::from_millis(20);
 
 /// What one thread works with.
 struct Worker {
@@ -36,7 +28,6 @@ struct Worker {
     state: Arc<State>,
     counters: Arc<Counters>,
     answer: Answer,
-    stop: Arc<AtomicBool>,
     processor: Option<usize>,
 }
 
@@ -48,59 +39,19 @@ pub async fn run(
     answer: Answer,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let flag = StopOnDrop(Arc::default());
     let processors = processors();
-    let mut ended = Vec::new();
-    for (number, socket) in sockets.into_iter().enumerate() {
+    let workers = sockets.into_iter().enumerate().map(|(number, socket)| {
         let counters = traffic.udp.get(number).cloned().unwrap_or_default();
         let processor = (!processors.is_empty()).then(|| processors.get(number % processors.len()).copied()).flatten();
-        let worker = Worker { socket, state: state.clone(), counters, answer, stop: flag.0.clone(), processor };
-        let traffic = traffic.clone();
-        let (alive, gone) = oneshot::channel::<()>();
-        ended.push(gone);
-        thread::Builder::new().name(format!("dns-udp-{number}")).spawn(move || {
-            let _alive = alive;
-            supervise(&worker, &traffic);
-        })?;
-    }
-    stop.cancelled().await;
-    drop(flag);
-    for gone in ended {
-        // Resolves when the thread drops its end.
-        let _ = gone.await;
-    }
-    Ok(())
-}
-
-/// Threads end with the future that owns them, also when that is aborted.
-struct StopOnDrop(Arc<AtomicBool>);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
+        Worker { socket, state: state.clone(), counters, answer, processor }
+    });
+    threads::run("dns-udp", workers.collect(), traffic.clone(), stop).await
 }
 
 /// Processors that this process may use.
 fn processors() -> Vec<usize> {
     let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else { return Vec::new() };
     (0..CpuSet::count()).filter(|processor| allowed.is_set(*processor).unwrap_or(false)).collect()
-}
-
-fn supervise(worker: &Worker, traffic: &Traffic) {
-    pin(worker.processor);
-    while !worker.stop.load(Ordering::Relaxed) {
-        let ended = catch_unwind(AssertUnwindSafe(|| worker.run()));
-        if worker.stop.load(Ordering::Relaxed) {
-            return;
-        }
-        traffic.threads_restarted.fetch_add(1, Ordering::Relaxed);
-        match ended {
-            Ok(Err(error)) => tracing::error!(%error, "an answering thread ended, it starts again"),
-            Ok(Ok(())) | Err(_) => tracing::error!("an answering thread ended, it starts again"),
-        }
-        thread::sleep(RESTART_PAUSE);
-    }
 }
 
 /// Without the right to, or with the processor gone, the thread runs where the kernel puts it.
@@ -112,11 +63,12 @@ fn pin(processor: Option<usize>) {
     }
 }
 
-impl Worker {
-    fn run(&self) -> io::Result<()> {
+impl Work for Worker {
+    fn run(&self, stop: &AtomicBool) -> io::Result<()> {
+        pin(self.processor);
         let mut batch = Batch::new();
         let mut serving = Cache::new(self.state.cell());
-        while !self.stop.load(Ordering::Relaxed) {
+        while !stop.load(Ordering::Relaxed) {
             let received = match batch.receive(&self.socket) {
                 Ok(received) => received,
                 Err(error) => match error.kind() {
@@ -134,7 +86,9 @@ impl Worker {
         }
         Ok(())
     }
+}
 
+impl Worker {
     fn turn(&self, batch: &mut Batch, received: usize, serving: Option<&Serving>) {
         let now = Timestamp(waggle_daemon::time::now());
         let mut tally = Tally::default();
@@ -152,6 +106,3 @@ impl Worker {
         self.counters.unsent(batch.send(&self.socket).lost);
     }
 }
-
-#[cfg(test)]
-mod tests;
