@@ -1,9 +1,10 @@
 //! How long clients of a lost cluster are still sent there: three real swarms, two nameservers, a question every 5 ms to each
 //! of them, to the resolver in front of them, and to gdnsd with its fastest settings on the same network.
 //!
-//! Each trial starts with everybody sent to the victim, breaks one thing, watches for some seconds, mends it, and waits
-//! until everybody is sent there again. The time of an answerer is that of its first answer with another cluster; a trial's
-//! time is that of the slower nameserver.
+//! Each trial starts with everybody sent to the victim, breaks one thing, watches until all have moved or for some seconds,
+//! mends it, and waits until everybody is sent there again. The time of an answerer is that of its first answer with
+//! another cluster; a trial's time is that of the slower nameserver. Trials in which a nameserver named the victim again
+//! while it was watched are counted too.
 
 mod asker;
 mod breaks;
@@ -22,8 +23,10 @@ use waggle_tests::shop::Shop;
 
 /// The region that is broken; the resolver's clients are sent there too.
 pub const VICTIM: &str = "eu-1";
-/// Watched after each break.
+/// Watched after each break, at most.
 const WATCH: Duration = Duration::from_secs(8);
+/// Watched after the last one has moved: whether answers go back.
+const AFTERWARDS: Duration = Duration::from_millis(500);
 /// TTL of the route: what a resolver may keep.
 const TTL: &str = "5s";
 
@@ -45,7 +48,7 @@ pub fn run(trials: usize, named: &[&str]) -> Result<()> {
     let rival = Rival::start(&federation)?;
 
     println!("seconds from the break to the first answer with another cluster; {trials} trials each");
-    println!("{:<34}{:>18}{:>20}{:>18}{:>9}", "", "nameservers", "resolver, TTL 5", "gdnsd", "stayed");
+    println!("{:<34}{:>18}{:>20}{:>18}{:>9}{:>6}", "", "nameservers", "resolver, TTL 5", "gdnsd", "stayed", "back");
     println!("{:<34}{:>9}{:>9}{:>11}{:>9}{:>9}{:>9}", "", "p50", "p99", "p50", "p99", "p50", "p99");
     for one in breaks {
         let mut table = Times::default();
@@ -73,6 +76,8 @@ struct Times {
     nameservers: Vec<Option<f64>>,
     resolver: Vec<Option<f64>>,
     rival: Vec<Option<f64>>,
+    /// Trials in which a nameserver went back to the victim.
+    back: usize,
 }
 
 impl Times {
@@ -86,7 +91,7 @@ impl Times {
         };
         let ((a, b), (c, d), (e, f)) = (column(&self.nameservers), column(&self.resolver), column(&self.rival));
         let stayed = self.nameservers.iter().filter(|time| time.is_none()).count();
-        println!("{what:<34}{a:>9}{b:>9}{c:>11}{d:>9}{e:>9}{f:>9}{stayed:>9}");
+        println!("{what:<34}{a:>9}{b:>9}{c:>11}{d:>9}{e:>9}{f:>9}{stayed:>9}{:>6}", self.back);
     }
 }
 
@@ -100,16 +105,21 @@ fn trial(federation: &mut Federation, rival: &Rival, one: Break, times: &mut Tim
     let resolver = Asker::start(federation.resolver.address, None, victim);
     let other = Asker::start(rival.address, None, victim);
     let struck = one.strike(federation)?;
-    std::thread::sleep(WATCH);
-    let moved = |asker: Asker| asker.first_elsewhere().map(|at| at.saturating_duration_since(struck.at).as_secs_f64());
-    let direct: Vec<Option<f64>> = direct.into_iter().map(moved).collect();
+    let all = || direct.iter().chain([&resolver, &other]).all(|asker| asker.elsewhere().is_some());
+    while struck.at.elapsed() < WATCH && !all() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(AFTERWARDS);
+    let moved = |asker: &Asker| asker.elsewhere().map(|at| at.saturating_duration_since(struck.at).as_secs_f64());
+    times.back += usize::from(direct.iter().any(Asker::came_back));
+    let direct: Vec<Option<f64>> = direct.iter().map(moved).collect();
     let slower = match direct[..] {
         [Some(a), Some(b)] => Some(a.max(b)),
         _ => None,
     };
     times.nameservers.push(slower);
-    times.resolver.push(moved(resolver));
-    times.rival.push(moved(other));
+    times.resolver.push(moved(&resolver));
+    times.rival.push(moved(&other));
     one.mend(federation, &struck)
 }
 

@@ -5,19 +5,22 @@
 //! sockets that are answered at once.
 
 mod batch;
+mod pace;
+mod schedule;
 
 use super::threads::{self, Work};
 use super::{Answer, Asked, contained};
 use crate::metrics::{Counters, Tally, Traffic};
 use crate::state::{Serving, State};
 use arc_swap::Cache;
-use batch::Batch;
-use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::unistd::Pid;
+use batch::{BATCH, Batch};
+use pace::Pace;
 use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 use waggle_dns::Transport;
 use waggle_model::Timestamp;
@@ -39,7 +42,7 @@ pub async fn run(
     answer: Answer,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let processors = processors();
+    let processors = schedule::processors();
     let workers = sockets.into_iter().enumerate().map(|(number, socket)| {
         let counters = traffic.udp.get(number).cloned().unwrap_or_default();
         let processor = (!processors.is_empty()).then(|| processors.get(number % processors.len()).copied()).flatten();
@@ -48,25 +51,10 @@ pub async fn run(
     threads::run("dns-udp", workers.collect(), traffic.clone(), stop).await
 }
 
-/// Processors that this process may use.
-fn processors() -> Vec<usize> {
-    let Ok(allowed) = sched_getaffinity(Pid::from_raw(0)) else { return Vec::new() };
-    (0..CpuSet::count()).filter(|processor| allowed.is_set(*processor).unwrap_or(false)).collect()
-}
-
-/// Without the right to, or with the processor gone, the thread runs where the kernel puts it.
-fn pin(processor: Option<usize>) {
-    let Some(processor) = processor else { return };
-    let mut set = CpuSet::new();
-    if let Err(error) = set.set(processor).and_then(|()| sched_setaffinity(Pid::from_raw(0), &set)) {
-        tracing::debug!(processor, %error, "an answering thread is not pinned");
-    }
-}
-
 impl Work for Worker {
     fn run(&self, stop: &AtomicBool) -> io::Result<()> {
-        pin(self.processor);
-        let mut batch = Batch::new();
+        schedule::settle(self.processor);
+        let (mut batch, mut pace) = (Batch::new(), Pace::default());
         let mut serving = Cache::new(self.state.cell());
         while !stop.load(Ordering::Relaxed) {
             let received = match batch.receive(&self.socket) {
@@ -82,6 +70,9 @@ impl Work for Worker {
             let serving = serving.load();
             if received > 0 {
                 self.turn(&mut batch, received, serving.as_deref());
+            }
+            if let Some(pause) = pace.pause(received, BATCH, Instant::now()) {
+                thread::sleep(pause);
             }
         }
         Ok(())

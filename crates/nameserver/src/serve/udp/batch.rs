@@ -1,7 +1,7 @@
 //! `recvmmsg` and `sendmmsg`: up to [`BATCH`] datagrams per system call, in memory that is allocated once.
 //!
 //! nix wraps both calls safely, but its borrows tie received buffers to the call, so slices would have to be built anew
-//! for each batch; tokio and std know neither call. This is the one file of the crate with unsafe code.
+//! for each batch; tokio and std know neither call.
 
 #![allow(unsafe_code, reason = "the two system calls take pointers, and their addresses are C unions")]
 
