@@ -3,11 +3,14 @@
 //!
 //! `WAGGLE_PACKETS` sets how many (200,000 unless set), `WAGGLE_SEED` where the sequence starts.
 
+#[path = "support/packets.rs"]
+mod packets;
 mod support;
 
 use hickory_proto::op::Message;
+use packets::{Random, corpus, mutate, number};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use support::{EDNS, Edns, Query, Server, plan};
+use support::{Server, plan, query};
 use waggle_dns::{Transport, UDP_MAX};
 
 const PLAN: &str = "
@@ -42,32 +45,12 @@ routes:
   share.z.example: {policy: {weighted: {}}, pool: [{cluster: a, addresses: [192.0.2.1]}, {cluster: b, addresses: [192.0.2.2]}]}
 ";
 
-/// xorshift64*, as the other seeded tests use.
-struct Random(u64);
-
-impl Random {
-    fn draw(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 16
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        self.draw() as usize % limit.max(1)
-    }
-}
-
-fn number(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |text| text.parse().expect("a number"))
-}
-
 #[test]
 fn mutated_packets_get_a_reply_or_silence() {
     let (packets, seed) = (number("WAGGLE_PACKETS", 200_000), number("WAGGLE_SEED", 1));
     let server = Server::new(&plan(PLAN));
-    let corpus = corpus();
-    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let corpus = corpus("z.example");
+    let mut random = Random::new(seed);
     let (mut replies, mut routed) = (0, 0);
     let mut packet = Vec::new();
     for count in 0..packets {
@@ -87,71 +70,6 @@ fn mutated_packets_get_a_reply_or_silence() {
     }
     assert!(replies > packets / 2, "{replies} replies to {packets} packets");
     assert!(routed > packets / 100, "only {routed} replies with a scope: the corpus tests nothing");
-}
-
-fn corpus() -> Vec<Vec<u8>> {
-    let names = [
-        "www",
-        "WwW",
-        "share",
-        "alias",
-        "sub",
-        "a.sub",
-        "ns.sub",
-        "x.wild",
-        "big",
-        "none",
-        "a.b.c.none",
-        "ns",
-        "",
-        "a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a",
-    ];
-    let mut corpus = Vec::new();
-    for name in names {
-        let full = format!("{name}.z.example");
-        for kind in [1, 2, 5, 6, 16, 28, 43, 65, 251, 252, 255] {
-            corpus.push(Query { edns: None, ..Query::new(&full, kind) }.bytes());
-            corpus.push(Query::new(&full, kind).bytes());
-        }
-        for (address, source) in [("44.3.7.0", 24), ("44.0.0.0", 8), ("8.8.8.0", 24), ("10.0.0.0", 8), ("0.0.0.0", 0)] {
-            corpus.push(Query::new(&full, 1).subnet(address.parse().unwrap(), source).bytes());
-        }
-        for (address, source) in [("2001:db8::", 48), ("2600::", 56), ("::", 0)] {
-            corpus.push(Query::new(&full, 28).subnet(address.parse().unwrap(), source).bytes());
-        }
-        let odd = Edns { size: 100, version: 3, dnssec_ok: true, ..EDNS };
-        corpus.push(Query { edns: Some(odd), ..Query::new(&full, 1) }.bytes());
-    }
-    corpus
-}
-
-fn mutate(packet: &mut Vec<u8>, corpus: &[Vec<u8>], random: &mut Random) {
-    let at = random.below(packet.len());
-    match random.below(8) {
-        0 => packet.truncate(at),
-        1 => packet.insert(at, random.draw() as u8),
-        2 if !packet.is_empty() => drop(packet.remove(at)),
-        3 => {
-            let other = &corpus[random.below(corpus.len())];
-            packet.truncate(at);
-            packet.extend_from_slice(&other[random.below(other.len())..]);
-        }
-        4 => packet.extend((0..random.below(64)).map(|at| at as u8)),
-        // Lengths and pointers sit on small and on large values.
-        5 => set(packet, at, [0, 1, 63, 64, 0x7f, 0x80, 0xc0, 0xff][random.below(8)]),
-        6 => set(packet, at, random.draw() as u8),
-        _ => {
-            let bit = 1 << random.below(8);
-            let flipped = packet.get(at).map_or(0, |byte| byte ^ bit);
-            set(packet, at, flipped);
-        }
-    }
-}
-
-fn set(packet: &mut [u8], at: usize, value: u8) {
-    if let Some(byte) = packet.get_mut(at) {
-        *byte = value;
-    }
 }
 
 fn source(random: &mut Random) -> SocketAddr {

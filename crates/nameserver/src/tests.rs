@@ -19,6 +19,7 @@ use waggle_wire::identity::Identity;
 
 mod control;
 pub(crate) mod fixture;
+mod sockets;
 
 const DEADLINE: Duration = Duration::from_secs(5);
 

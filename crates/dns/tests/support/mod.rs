@@ -1,6 +1,6 @@
 //! What the tests share: plans from YAML, queries from words, replies as text.
 
-#![allow(dead_code, reason = "each test target uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test target uses its part")]
 
 use hickory_proto::op::Message;
 use hickory_proto::rr::RData;
@@ -11,6 +11,10 @@ use std::net::{IpAddr, SocketAddr};
 use waggle_dns::{Health, Ledger, Snapshot, Transport, answer};
 use waggle_model::Timestamp;
 use waggle_model::plan::RoutePlan;
+
+pub mod query;
+
+pub use query::*;
 
 pub const KEY: [u8; 16] = *b"0123456789abcdef";
 pub const NOW: Timestamp = Timestamp(1_000_000);
@@ -72,71 +76,6 @@ impl Server {
         let len = answer(&self.snapshot, &self.health, &self.ledger, query, source, transport, NOW, &mut out)?;
         out.truncate(len);
         Some(out)
-    }
-}
-
-/// The name in wire form, in the case given.
-pub fn wire(name: &str) -> Vec<u8> {
-    let mut wire = Vec::new();
-    for label in name.split('.').filter(|label| !label.is_empty()) {
-        wire.push(label.len() as u8);
-        wire.extend_from_slice(label.as_bytes());
-    }
-    wire.push(0);
-    wire
-}
-
-pub struct Query {
-    pub name: Vec<u8>,
-    pub kind: u16,
-    pub class: u16,
-    pub flags: [u8; 2],
-    pub edns: Option<Edns>,
-}
-
-pub struct Edns {
-    pub size: u16,
-    pub version: u8,
-    pub dnssec_ok: bool,
-    /// Address and source prefix.
-    pub subnet: Option<(IpAddr, u8)>,
-}
-
-pub const EDNS: Edns = Edns { size: 1232, version: 0, dnssec_ok: false, subnet: None };
-
-impl Query {
-    pub fn new(name: &str, kind: u16) -> Query {
-        Query { name: wire(name), kind, class: 1, flags: [1, 0], edns: Some(EDNS) }
-    }
-
-    pub fn subnet(mut self, address: IpAddr, source: u8) -> Query {
-        self.edns = Some(Edns { subnet: Some((address, source)), ..EDNS });
-        self
-    }
-
-    pub fn bytes(&self) -> Vec<u8> {
-        let additional = u8::from(self.edns.is_some());
-        let mut bytes = vec![0x12, 0x34, self.flags[0], self.flags[1], 0, 1, 0, 0, 0, 0, 0, additional];
-        bytes.extend_from_slice(&self.name);
-        bytes.extend(self.kind.to_be_bytes());
-        bytes.extend(self.class.to_be_bytes());
-        if let Some(edns) = &self.edns {
-            let mut options = Vec::new();
-            if let Some((address, source)) = edns.subnet {
-                let (family, octets) = match address {
-                    IpAddr::V4(v4) => (1, v4.octets().to_vec()),
-                    IpAddr::V6(v6) => (2, v6.octets().to_vec()),
-                };
-                let octets = &octets[..usize::from(source.div_ceil(8))];
-                options.extend([0, 8, 0, 4 + octets.len() as u8, 0, family, source, 0]);
-                options.extend_from_slice(octets);
-            }
-            bytes.extend([0, 0, 41]);
-            bytes.extend(edns.size.to_be_bytes());
-            bytes.extend([0, edns.version, u8::from(edns.dnssec_ok) << 7, 0, 0, options.len() as u8]);
-            bytes.extend(options);
-        }
-        bytes
     }
 }
 
