@@ -1,6 +1,7 @@
 //! What the long-running roles have in common: configuration, telemetry, tasks, shutdown.
 
 use crate::exit::{Exit, Failure, chain};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde::de::DeserializeOwned;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,9 +58,14 @@ pub struct Role<'a> {
 
 /// Runs a role until a signal: telemetry, then `wire` spawns its parts, then they live. Builds the runtime.
 pub fn run(role: Role<'_>, wire: impl AsyncFnOnce(&Tasks) -> Result<(), Failure>) -> Result<Exit, Failure> {
+    let files = raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let telemetry = telemetry::init(role.name, role.instance, role.telemetry)?;
+        match files {
+            Ok(files) => tracing::debug!(files, "files that may be open at once"),
+            Err(error) => tracing::warn!(%error, "the limit of open files stays what it is"),
+        }
         let tasks = Tasks::new();
         let result = match wire(&tasks).await {
             Ok(()) => waggle_daemon::run(tasks, SHUTDOWN_DEADLINE).await.map_err(Failure::from),
@@ -74,6 +80,15 @@ pub fn run(role: Role<'_>, wire: impl AsyncFnOnce(&Tasks) -> Result<(), Failure>
     // Threads that block in a system call must not hold the process.
     runtime.shutdown_timeout(Duration::from_millis(200));
     result.map(|()| Exit::Done)
+}
+
+/// To what the system allows: shells and init systems hand out 1,024, the soft limit that is meant for `select(2)`.
+fn raise_file_limit() -> nix::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < hard {
+        setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    }
+    Ok(hard)
 }
 
 #[cfg(test)]

@@ -67,3 +67,11 @@ fn pairs() {
     assert_eq!(pair("a.b=c=d"), Ok(("a.b".into(), "c=d".into())));
     assert!(pair("a").is_err() && pair("=x").is_err());
 }
+
+#[test]
+fn as_many_files_as_the_system_allows() {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, 300, hard).unwrap();
+    assert_eq!(raise_file_limit(), Ok(hard));
+    assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (hard, hard));
+}
