@@ -5,6 +5,7 @@
 //! the processor time the server's process used, divided by its replies: unlike queries per second it does not depend on
 //! how fast the load is.
 
+mod crowd;
 mod feeder;
 pub mod load;
 pub mod peer;
@@ -84,7 +85,7 @@ const ROWS: &[Row] = &[
 
 /// Measures the rows named, or all; `seconds` of each load, `rounds` times.
 pub fn run(seconds: u64, rounds: usize, named: &[&str]) -> Result<()> {
-    let known: Vec<&str> = ROWS.iter().map(|row| row.name).chain(["tcp", "swap"]).collect();
+    let known: Vec<&str> = ROWS.iter().map(|row| row.name).chain(["tcp", "swap", "crowd"]).collect();
     if let Some(unknown) = named.iter().find(|name| !known.contains(name)) {
         bail!("no row {unknown}; there are {}", known.join(", "));
     }
@@ -102,6 +103,9 @@ pub fn run(seconds: u64, rounds: usize, named: &[&str]) -> Result<()> {
     }
     if named.is_empty() || named.contains(&"swap") {
         swap::run(time, rounds).context("row swap")?;
+    }
+    if named.is_empty() || named.contains(&"crowd") {
+        crowd::run(time, rounds).context("row crowd")?;
     }
     Ok(())
 }
