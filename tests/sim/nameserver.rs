@@ -110,6 +110,7 @@ impl Nameserver {
             queries: 0,
             started: self.started,
             traffic: Vec::new(),
+            refused: None,
         })
     }
 

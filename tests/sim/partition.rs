@@ -120,6 +120,25 @@ fn losing_control_changes_no_answer() -> Result<()> {
     Ok(())
 }
 
+/// What Facebook saw in October 2021: nobody sees anything. For ten minutes, over a restart of both, nothing is withdrawn.
+#[test]
+fn nameservers_that_see_nothing_answer_as_before() -> Result<()> {
+    let mut world = Partition::new()?;
+    world.run(CALM, Cut { clusters: [0; 3], views: 0, control: false })?;
+    let blind = Cut { clusters: [ALL_OF_ONE; 3], views: 3, control: true };
+    for minute in 0..10 {
+        world.run(240, blind)?;
+        ensure!(world.answers()? == "abc/abc", "{} after {minute} minutes", world.answers()?);
+        if minute == 5 {
+            for server in &mut world.servers {
+                server.kill();
+                server.start(world.now)?;
+            }
+        }
+    }
+    Ok(())
+}
+
 fn views() -> impl Iterator<Item = u8> + Clone {
     0..4
 }
@@ -300,6 +319,6 @@ fn plan(generation: u64) -> Result<RoutePlan> {
         client_map,
         routes: [(ROUTE.parse()?, route)].into(),
         nameservers: NAMESERVERS.iter().map(|name| peer(name)).collect::<Result<_>>()?,
-        health: Default::default(),
+        ..RoutePlan::default()
     })
 }

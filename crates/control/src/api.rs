@@ -32,7 +32,7 @@ pub use error::ApiError;
 pub use guard::Caller;
 
 use crate::ca::Authority;
-use crate::reconcile::{Activation, Loaded, Seen, Wake, load};
+use crate::reconcile::{Activation, Loaded, Seen, Wake, load, too_much_lost};
 use crate::sessions::Sessions;
 use crate::store::Store;
 use crate::vault::Vault;
@@ -45,6 +45,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use waggle_model::Timestamp;
+use waggle_model::fleet_state::State as Whole;
 
 /// Bytes of a request body, unless the route says otherwise.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -101,6 +102,13 @@ impl Api {
             Err(error) => vec![format!("cannot reconcile: {error}")],
         }
     }
+}
+
+/// Refuses a change that would take too much out of the answers at once.
+fn refuse_loss(loaded: &Loaded, state: &Whole) -> Result<(), ApiError> {
+    let Some(lost) = too_much_lost(loaded, state, now())? else { return Ok(()) };
+    let help = "make the change in steps, or say that it is meant with --force (force=true in the API)";
+    Err(ApiError::conflict(format!("too much would leave the answers at once: {lost}")).help(help))
 }
 
 fn now() -> Timestamp {

@@ -13,6 +13,7 @@ mod decide;
 mod load;
 mod removal;
 mod seen;
+mod succession;
 mod wake;
 
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod tests;
 
 pub use load::{Loaded, load};
 pub use seen::{Seen, SeenAgent, SeenNameserver};
+pub use succession::too_much_lost;
 pub use wake::{ACTIVE_INTERVAL, IDLE_INTERVAL, Wake, run};
 
 use crate::store::{Store, StoreError};

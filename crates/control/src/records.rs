@@ -91,6 +91,13 @@ pub struct DrainRecord {
     pub since: Timestamp,
 }
 
+/// An operator's word that what the change written with it takes away is meant; for the very next look of the reconciler.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForceRecord {
+    pub by: String,
+    pub reason: String,
+}
+
 /// An agent that joined.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentIdentity {

@@ -183,6 +183,14 @@ pub fn attention(loaded: &Loaded, seen: &Seen, problems: &[String]) -> Vec<Strin
         if !seen.nameservers.get(&peer.name).is_some_and(|one| one.connected) {
             found.push(format!("nameserver {} is not connected", peer.name));
         }
+        let status = seen.nameservers.get(&peer.name).and_then(|one| one.status.as_ref());
+        if let Some(refused) = status.and_then(|status| status.refused.as_ref()) {
+            found.push(format!(
+                "nameserver {} answers from an earlier route plan, for it refuses plan {}: {}; if it is meant, say \
+                 `waggle apply -f FILE --force`",
+                peer.name, refused.generation, refused.why
+            ));
+        }
     }
     for record in loaded.rollouts.values() {
         if let State::Held { .. } | State::Paused { .. } = record.rollout.state {

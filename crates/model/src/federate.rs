@@ -10,8 +10,10 @@ pub use check::{Problem, check_release};
 
 use crate::desired::{Desired, DesiredStack};
 use crate::fleet_state::State;
-use crate::plan::{PlanCluster, RoutePlan};
-use crate::{ClusterName, Generation, Timestamp};
+use crate::plan::intake::Change;
+use crate::plan::{PlanCluster, PlanRoute, RoutePlan};
+use crate::{ClusterName, DomainName, Generation, StackName, Timestamp};
+use std::collections::BTreeMap;
 
 /// Reason in [`Endpoint::drained`](crate::plan::Endpoint::drained) while a rollout keeps a cluster out.
 pub const DRAINED_BY_ROLLOUT: &str = "rollout";
@@ -47,8 +49,8 @@ pub fn desired(cluster: &ClusterName, state: &State) -> Desired {
     }
 }
 
-/// What nameservers should answer, and everything that could not be expressed in it. Generation and time of issue are 0:
-/// control assigns them. Build again when an operator's drain ends (`now` decides that and nothing else).
+/// What nameservers should answer, and everything that could not be expressed in it. Generation, time of issue and what is
+/// said about the change are empty: control assigns them. Build again when an operator's drain ends (`now` decides that and nothing else).
 pub fn route_plan(state: &State, now: Timestamp) -> (RoutePlan, Vec<Problem>) {
     let (routes, problems) = routes::routes(state, now);
     let clusters = state.federation.clusters.iter().map(|(name, cluster)| {
@@ -65,8 +67,28 @@ pub fn route_plan(state: &State, now: Timestamp) -> (RoutePlan, Vec<Problem>) {
         routes,
         nameservers: state.nameservers.clone(),
         health: state.federation.health.clone(),
+        safety: state.federation.safety,
+        change: Change::default(),
     };
     (plan, problems)
+}
+
+/// Routes of `before`, the plan in force, that somebody wants to leave the answers, and why. `removing`: stacks on their way
+/// out, and by whom; `state` holds them too.
+pub fn leaving(
+    state: &State,
+    removing: &BTreeMap<StackName, String>,
+    before: &RoutePlan,
+) -> BTreeMap<DomainName, String> {
+    let why = |(name, route): (&DomainName, &PlanRoute)| {
+        let stack = &route.stack;
+        if let Some(by) = removing.get(stack) {
+            return Some((name.clone(), format!("stack {stack} is removed by {by}")));
+        }
+        let why = routes::dropped(state.stacks.get(stack)?, name)?;
+        Some((name.clone(), format!("{why} of stack {stack} has no such route")))
+    };
+    before.routes.iter().filter_map(why).collect()
 }
 
 /// Whether two plans say the same, apart from generation and time of issue.

@@ -1,6 +1,7 @@
 //! The federation as the operator describes it: clusters, zones, client map, default policies.
 
 use crate::health::HealthPolicy;
+use crate::plan::intake::Safety;
 use crate::time::millis;
 use crate::{ClusterName, DomainName, NameserverName};
 use ipnet::IpNet;
@@ -27,6 +28,8 @@ pub struct Federation {
     pub client_map: BTreeMap<IpNet, Vec<ClusterName>>,
     #[serde(default)]
     pub health: HealthPolicy,
+    #[serde(default)]
+    pub safety: Safety,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -167,6 +170,9 @@ impl Federation {
                     bad(at("location"), "latitude must be within ±90 and longitude within ±180 degrees".into());
                 }
             }
+        }
+        if self.safety.max_loss_percent > 100 {
+            bad("safety.max_loss_percent".into(), "more than 100 percent cannot be lost".into());
         }
         for (prefix, clusters) in &self.client_map {
             if *prefix != prefix.trunc() {

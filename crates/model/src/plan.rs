@@ -1,11 +1,14 @@
 //! The route plan: everything nameservers need, as one document with a generation, and what they say back.
 
+pub mod intake;
+
 use crate::fleet::{Location, NameserverPeer, Zone};
 use crate::health::{HealthPolicy, Verdict};
 use crate::release::{AllDown, Check, Policy, ReleaseId};
 use crate::routing::Limited;
 use crate::traffic::RouteTraffic;
 use crate::{ClusterName, DomainName, Generation, NameserverName, StackName, Timestamp};
+use intake::{Change, Safety};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -16,7 +19,7 @@ pub const POOL_MAX: usize = 64;
 /// Routes of one plan.
 pub const ROUTES_MAX: usize = 100_000;
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RoutePlan {
     pub generation: Generation,
     pub issued: Timestamp,
@@ -27,6 +30,14 @@ pub struct RoutePlan {
     /// All nameservers of the federation, the receiver included.
     pub nameservers: Vec<NameserverPeer>,
     pub health: HealthPolicy,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub safety: Safety,
+    #[serde(default, skip_serializing_if = "Change::is_empty")]
+    pub change: Change,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,6 +91,15 @@ pub struct NameserverStatus {
     /// The busiest routes, busiest first.
     #[serde(default)]
     pub traffic: Vec<RouteTraffic>,
+    /// The newest plan it did not take, as long as it has taken none since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<RefusedPlan>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedPlan {
+    pub generation: Generation,
+    pub why: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -12,7 +12,7 @@ pub use verdicts::{VerdictError, VerdictFile};
 
 use crate::demand::Meter;
 use crate::metrics::{IntakeMetrics, Traffic};
-use crate::plan::Compiled;
+use crate::plan::{Compiled, News};
 use crate::probe::Report;
 use crate::state::{Serving, State, Swapper};
 use spill::Spill;
@@ -25,7 +25,7 @@ use verdicts::Saver;
 use waggle_daemon::Status;
 use waggle_model::health::judge::{Judge, Judgement, Persisted};
 use waggle_model::health::{Beat, Verdict, View};
-use waggle_model::plan::{EndpointVerdict, NameserverStatus, RoutePlan};
+use waggle_model::plan::{EndpointVerdict, NameserverStatus, RefusedPlan, RoutePlan};
 use waggle_model::routing::{Limited, Share};
 use waggle_model::{NameserverName, Timestamp};
 
@@ -54,7 +54,7 @@ pub enum Heard {
 pub struct Inputs {
     pub probes: mpsc::Receiver<Report>,
     pub heard: mpsc::Receiver<Heard>,
-    pub plans: mpsc::Receiver<Compiled>,
+    pub plans: mpsc::Receiver<News>,
 }
 
 /// What others read. Each value is whole and replaces the one before.
@@ -71,6 +71,8 @@ pub struct HealthLoop {
     judge: Judge,
     swapper: Swapper,
     serving: Option<Arc<Serving>>,
+    /// The newest plan, if it was not taken.
+    refused: Option<RefusedPlan>,
     /// From before the start, until the first plan.
     kept: Option<Persisted>,
     saver: Saver,
@@ -121,6 +123,7 @@ impl HealthLoop {
             started: now,
             swapper: Swapper::new(state),
             serving: None,
+            refused: None,
             kept,
             saver: Saver::new(file),
             outputs,
@@ -149,12 +152,20 @@ impl HealthLoop {
         store(&serving, &judgement, &self.spill);
         self.swapper.swap(serving.clone(), Instant::now());
         self.serving = Some(serving);
+        self.refused = None;
         self.metrics.swapped(began.elapsed());
         self.outputs.plan.send_replace(Some(compiled.plan.clone()));
         self.outputs.ready.ready("plan", Ok(()));
         self.publish(true, now);
         let plan = &compiled.plan;
         tracing::info!(generation = %plan.generation, routes = plan.routes.len(), zones = plan.zones.len(), "answering from a plan");
+    }
+
+    fn tell_refused(&mut self, refused: RefusedPlan, now: Timestamp) {
+        self.refused = Some(refused);
+        if self.serving.is_some() {
+            self.publish(true, now);
+        }
     }
 
     /// Runs until `stop`, and saves the last verdicts then.
@@ -167,7 +178,10 @@ impl HealthLoop {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(compiled) = inputs.plans.recv() => self.take_plan(compiled, now()),
+                Some(news) = inputs.plans.recv() => match news {
+                    News::Compiled(compiled) => self.take_plan(compiled, now()),
+                    News::Refused(refused) => self.tell_refused(refused, now()),
+                },
                 1.. = inputs.probes.recv_many(&mut reports, TAKEN_AT_ONCE) => self.take_reports(&mut reports),
                 1.. = inputs.heard.recv_many(&mut heard, TAKEN_AT_ONCE) => self.take_heard(&mut heard, now()),
                 _ = ticks.tick() => {}
@@ -247,6 +261,7 @@ impl HealthLoop {
                 queries: self.traffic.queries(),
                 started: self.started,
                 traffic,
+                refused: self.refused.clone(),
             })));
             self.published.status_at = Some(instant);
             self.published.verdicts = verdicts;

@@ -1,6 +1,7 @@
 //! Plan intake: what is offered is checked, compiled, kept on disk, and handed on to be answered from.
 //!
-//! Nothing moves to a lower generation, and a plan that does not compile changes nothing: the one in force stays. A plan
+//! Nothing moves to a lower generation, and a plan that does not compile or takes too much away
+//! ([`waggle_model::plan::intake`]) changes nothing: the one in force stays, and control is told. A plan
 //! is on disk before it is in force, so that a restart cannot bring an older one back; but a disk that is full or broken
 //! does not stop it, since an answer that follows the world is worth more than a durable one.
 
@@ -19,7 +20,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use waggle_dns::{Geo, Snapshot};
 use waggle_model::Generation;
-use waggle_model::plan::RoutePlan;
+use waggle_model::plan::intake::{self, TooMuchLost};
+use waggle_model::plan::{RefusedPlan, RoutePlan};
 use waggle_wire::document::{self, Intake};
 use waggle_wire::proto::document::Document;
 
@@ -39,6 +41,14 @@ pub struct Compiled {
     pub snapshot: Snapshot,
 }
 
+/// What the judge hears about plans.
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of them at a time")]
+pub enum News {
+    Compiled(Compiled),
+    Refused(RefusedPlan),
+}
+
 /// Why a plan is not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -50,6 +60,8 @@ pub enum Refusal {
     Mismatch { outer: Generation, inner: Generation },
     #[error("it cannot be answered from: {0}")]
     Compile(Problems),
+    #[error("too much would leave the answers at once: {0}")]
+    Loss(TooMuchLost),
 }
 
 /// What keeps a plan from being compiled.
@@ -74,6 +86,8 @@ pub struct Keeper {
     /// Key of the snapshot's hash table: a client must not be able to choose names that collide.
     key: [u8; 16],
     current: Option<Current>,
+    /// The newest plan that would have taken too much away.
+    refused: Generation,
 }
 
 struct Current {
@@ -84,7 +98,7 @@ struct Current {
 
 impl Keeper {
     pub fn new(shelf: Shelf, geo: Option<GeoFile>, key: [u8; 16]) -> Keeper {
-        Keeper { shelf, geo, key, current: None }
+        Keeper { shelf, geo, key, current: None, refused: Generation(0) }
     }
 
     /// Generation of the plan that was taken last.
@@ -134,6 +148,12 @@ impl Keeper {
             Intake::Take => {}
         }
         let compiled = self.compile(offered)?;
+        if let Some(current) = &self.current
+            && let Err(lost) = intake::check(&current.plan, self.refused, &compiled.plan)
+        {
+            self.refused = self.refused.max(compiled.plan.generation);
+            return Err(Refusal::Loss(lost));
+        }
         if let Err(error) = self.shelf.keep(compiled.plan.generation, &offered.json) {
             let error = waggle_daemon::tasks::chain(&error);
             tracing::error!(
@@ -198,11 +218,11 @@ impl Keeper {
     }
 }
 
-/// Looks at everything offered until `stop`; compiled plans go to `taken`.
+/// Looks at everything offered until `stop`; what comes of it goes to `taken`.
 pub async fn run(
     mut keeper: Keeper,
     mut offers: mpsc::Receiver<Document>,
-    taken: mpsc::Sender<Compiled>,
+    taken: mpsc::Sender<News>,
     metrics: IntakeMetrics,
     stop: CancellationToken,
 ) -> Result<(), tokio::task::JoinError> {
@@ -219,37 +239,40 @@ pub async fn run(
         };
         let metrics = metrics.clone();
         let work = move || {
-            let compiled = match offered {
+            let news = match offered {
                 Some(document) => offer(&mut keeper, &document, &metrics),
-                None => keeper.refresh(),
+                None => keeper.refresh().map(News::Compiled),
             };
-            (keeper, compiled)
+            (keeper, news)
         };
-        let (back, compiled) = tokio::task::spawn_blocking(work).await?;
+        let (back, news) = tokio::task::spawn_blocking(work).await?;
         keeper = back;
-        if let Some(compiled) = compiled
-            && taken.send(compiled).await.is_err()
+        if let Some(news) = news
+            && taken.send(news).await.is_err()
         {
             return Ok(());
         }
     }
 }
 
-fn offer(keeper: &mut Keeper, document: &Document, metrics: &IntakeMetrics) -> Option<Compiled> {
+fn offer(keeper: &mut Keeper, document: &Document, metrics: &IntakeMetrics) -> Option<News> {
     let span = tracing::info_span!("plan", generation = document.generation);
     waggle_daemon::trace::set_parent(&span, &document.traceparent);
     let _entered = span.enter();
     match keeper.offer(document) {
         Ok(Some(compiled)) => {
             metrics.taken("plan");
-            Some(compiled)
+            Some(News::Compiled(compiled))
         }
         Ok(None) => None,
         Err(refusal) => {
             metrics.refused("plan");
             let why = waggle_daemon::tasks::chain(&refusal);
             tracing::warn!(offered = document.generation, in_force = %keeper.generation(), why, "a plan is refused");
-            None
+            // One that is merely late is nobody's concern.
+            let late = matches!(refusal, Refusal::Generation(_)) && document.generation < keeper.generation().0;
+            let generation = Generation(document.generation);
+            (!late).then_some(News::Refused(RefusedPlan { generation, why }))
         }
     }
 }

@@ -248,6 +248,43 @@ async fn a_dead_endpoint_is_left_by_own_probes_alone() {
     drop(listener);
 }
 
+/// As at Facebook in October 2021: every nameserver loses sight of everything. None of them withdraws anything for it.
+#[tokio::test]
+async fn nameservers_that_see_nothing_go_on_answering() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let control = control::start().await;
+    let config = |name, directory: &Path| {
+        let token = Some(Secret::new(control.token.expose()));
+        Config { control: vec![control.address.to_string()], token, ..config(name, directory) }
+    };
+    let (first, second) = (build(config("ns-1", one.path())).unwrap(), build(config("ns-2", two.path())).unwrap());
+    let peers = [("ns-1", first.peer_address()), ("ns-2", second.peer_address())];
+    let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let clusters = [("a-1", "127.0.0.2"), ("b-1", "127.0.0.3"), ("c-1", "127.0.0.4")];
+    control.send(&with_peers(with_check(plan(1, &clusters), tcp_check(port)), &peers));
+    let mut running = [run(first), run(second)];
+    for one in &mut running {
+        one.until(|status| status.verdicts.len() == 3 && status.verdicts.iter().all(|v| v.verdict == Verdict::Fit))
+            .await;
+    }
+    let before = addresses(running[0].dns).await;
+    control.end().await;
+    drop(listener);
+    for one in &mut running {
+        one.until(|status| status.verdicts.iter().all(|verdict| verdict.probe_up == Some(false))).await;
+        assert_eq!(addresses(one.dns).await, before);
+        assert!(one.status.readiness().ready);
+    }
+    // Started again while it is so, from what is on disk.
+    let [first, second] = running;
+    first.end().await;
+    second.end().await;
+    let again = run(build(fixture::config("ns-1", one.path())).unwrap());
+    assert_eq!(addresses(again.dns).await, before);
+    again.end().await;
+}
+
 #[tokio::test]
 async fn it_joins_takes_plans_and_reports() {
     let directory = tempfile::tempdir().unwrap();

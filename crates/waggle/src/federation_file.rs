@@ -16,6 +16,7 @@ use std::io;
 use std::net::IpAddr;
 use waggle_model::fleet::{Cluster, Federation, Location};
 use waggle_model::health::HealthPolicy;
+use waggle_model::plan::intake::Safety;
 use waggle_model::{ClusterName, DomainName};
 use waggle_stack::Problem;
 use waggle_stack::yaml::{self, Node};
@@ -38,12 +39,13 @@ pub fn parse(file: &str, text: &str, read: &dyn Fn(&str) -> io::Result<String>) 
 }
 
 fn federation(d: &Decoder, root: &Node, read: &dyn Fn(&str) -> io::Result<String>) -> Federation {
-    d.keys(root, "", &["clusters", "zones", "client_map", "health"]);
+    d.keys(root, "", &["clusters", "zones", "client_map", "health", "safety"]);
     Federation {
         clusters: d.names(root, "clusters", |node, at, _: &ClusterName| cluster(d, node, at)),
         zones: d.names(root, "zones", |node, at, name: &DomainName| zone::zone(d, node, at, name, read)),
         client_map: d.names(root, "client_map", |node, at, _: &IpNet| d.list(node, at, |one, at| d.parse(one, at))),
         health: root.get("health").map(|node| health(d, node)).unwrap_or_default(),
+        safety: root.get("safety").map(|node| safety(d, node)).unwrap_or_default(),
     }
 }
 
@@ -99,4 +101,10 @@ fn health(d: &Decoder, node: &Node) -> HealthPolicy {
         hold_down_max: time("hold_down_max", default.hold_down_max),
         ramp: time("ramp", default.ramp),
     }
+}
+
+fn safety(d: &Decoder, node: &Node) -> Safety {
+    d.keys(node, "safety", &["max_loss_percent"]);
+    let percent = d.get(node, "safety", "max_loss_percent", |one, at| d.whole(one, at));
+    Safety { max_loss_percent: percent.unwrap_or(Safety::default().max_loss_percent) }
 }

@@ -3,14 +3,15 @@
 use super::error::{Body, Named, Query};
 use super::types::{ClusterView, DrainRequest, NameserverView, NewToken, TokenKind, TokenView};
 use super::{Api, ApiError, Caller, now};
-use crate::reconcile::{Loaded, Seen};
-use crate::records::{AgentIdentity, DrainRecord, Edit, keys, list};
+use crate::reconcile::{Loaded, Seen, activate};
+use crate::records::{AgentIdentity, DrainRecord, Edit, ForceRecord, keys, list};
 use crate::tokens::{self, TokenError};
 use crate::{records, views};
 use axum::extract::State;
 use axum::{Extension, Json};
 use serde::Deserialize;
 use std::collections::BTreeSet;
+use waggle_model::fleet_state::{OperatorDrain, State as Whole};
 use waggle_model::health::Verdict;
 use waggle_model::plan::PlanRoute;
 use waggle_model::{ClusterName, DomainName, NameserverName};
@@ -114,9 +115,9 @@ pub(super) async fn forget(
 
 #[derive(Deserialize)]
 pub(super) struct Force {
-    /// Also if nobody is left to serve, or while it is connected.
+    /// Also if nobody is left to serve, if much leaves the answers at once, or while it is connected.
     #[serde(default)]
-    force: bool,
+    pub(super) force: bool,
 }
 
 pub(super) async fn drain(
@@ -145,13 +146,28 @@ pub(super) async fn drain(
         let record = DrainRecord { reason: wanted.reason.clone(), by: caller.name.clone(), since };
         let mut edit = Edit::new();
         edit.expect(keys::epoch(), loaded.epoch).put(keys::drain(&name), &record)?.touch(&caller.traceparent)?;
+        if force {
+            edit.put(keys::force(), &ForceRecord { by: caller.name.clone(), reason: wanted.reason.clone() })?;
+        } else {
+            super::refuse_loss(&loaded, &drained(&loaded, &name, &record))?;
+        }
         if edit.commit(&*api.store).await?.is_some() {
             tracing::info!(cluster = %name, by = caller.name, reason = wanted.reason, "cluster drained");
+            // So that two drains in a row are two steps of the route plan, each looked at by itself.
+            let _ = activate(&*api.store, &api.seen(), now()).await;
             api.wake.now();
             return Ok(Json(views::cluster(&api.load().await?, &api.seen(), &name)));
         }
     }
     Err(ApiError::contended())
+}
+
+/// The state with one drain more.
+fn drained(loaded: &Loaded, name: &ClusterName, record: &DrainRecord) -> Whole {
+    let mut state = loaded.state.clone();
+    let drain = OperatorDrain { reason: record.reason.clone(), by: record.by.clone(), until: None };
+    state.drains.insert(name.clone(), drain);
+    state
 }
 
 /// Routes that nobody fit would serve without `name` (invariant 7).

@@ -1,10 +1,11 @@
 //! The federation document.
 
-use super::error::Body;
+use super::clusters::Force;
+use super::error::{Body, Query};
 use super::types::Applied;
 use super::{Api, ApiError, Caller, now};
 use crate::reconcile::{Loaded, activate};
-use crate::records::{Edit, keys};
+use crate::records::{Edit, ForceRecord, keys};
 use axum::extract::State;
 use axum::{Extension, Json};
 use waggle_dns::Snapshot;
@@ -19,18 +20,26 @@ pub(super) async fn get(State(api): State<Api>) -> Result<Json<Federation>, ApiE
 pub(super) async fn put(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
+    Query(Force { force }): Query<Force>,
     Body(federation): Body<Federation>,
 ) -> Result<Json<Applied>, ApiError> {
     for _ in 0..super::rollouts::ATTEMPTS_MAX {
         let loaded = api.load().await?;
-        if loaded.plan.is_some() && loaded.state.federation == federation {
+        if !force && loaded.plan.is_some() && loaded.state.federation == federation {
             return Ok(Json(Applied { changed: false, plan_generation: loaded.plan_generation() }));
         }
         let problems = problems(&loaded, &federation);
         if !problems.is_empty() {
             return Err(ApiError::problems("the federation cannot be applied", problems));
         }
+        if !force {
+            super::refuse_loss(&loaded, &Whole { federation: federation.clone(), ..loaded.state.clone() })?;
+        }
         let mut edit = Edit::new();
+        if force {
+            let reason = "the federation was applied with --force".to_owned();
+            edit.put(keys::force(), &ForceRecord { by: caller.name.clone(), reason })?;
+        }
         edit.expect(keys::epoch(), loaded.epoch).put(keys::federation(), &federation)?.touch(&caller.traceparent)?;
         if edit.commit(&*api.store).await?.is_some() {
             tracing::info!(by = caller.name, "federation applied");
@@ -44,7 +53,8 @@ pub(super) async fn put(
                 ))
                 .help("control tries on; `waggle status` shows when it is done")
             })?;
-            return Ok(Json(Applied { changed: true, plan_generation: activation.plan_generation }));
+            let changed = loaded.state.federation != federation || loaded.plan.is_none();
+            return Ok(Json(Applied { changed, plan_generation: activation.plan_generation }));
         }
     }
     Err(ApiError::contended())

@@ -65,6 +65,9 @@ fn puts(decision: &Decision) -> Result<Vec<(Key, Option<Bytes>)>> {
     if let Some(plan) = &decision.plan {
         writes.push((keys::plan(), Some(plan.seal()?)));
     }
+    if decision.force_spent {
+        writes.push((keys::force(), None));
+    }
     for (cluster, desired) in &decision.desired {
         writes.push((keys::desired(cluster), Some(desired.seal()?)));
     }

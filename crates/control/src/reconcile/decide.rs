@@ -1,6 +1,7 @@
 //! What is to be written next. Pure.
 
 use super::removal::{self, Removal};
+use super::succession::{self, WAY_OUT};
 use super::{ActivateError, Activation, Loaded, Seen};
 use crate::records::{NOTES_KEPT, NoteRecord, RolloutRecord, Stack, Stored, document::content_of};
 use crate::store::Rev;
@@ -22,6 +23,8 @@ pub(super) struct Decision {
     pub(super) desired: BTreeMap<ClusterName, Stored>,
     /// Gone from every cluster: their records go.
     pub(super) forgotten: BTreeSet<StackName>,
+    /// The operator's word was for this look and no other.
+    pub(super) force_spent: bool,
     pub(super) activation: Activation,
 }
 
@@ -36,7 +39,8 @@ pub(super) fn decide(loaded: &Loaded, seen: &Seen, now: Timestamp) -> Result<Dec
         state.stacks.retain(|name, _| !leaves(name));
         state
     };
-    write_plan(loaded, &without(false), now, &mut decision)?;
+    write_plan(loaded, &state, &without(false), now, &mut decision)?;
+    decision.force_spent = loaded.force.is_some();
     write_desired(loaded, &without(true), &mut decision)?;
     let plan = decision.plan.as_ref().or(loaded.plan.as_ref());
     decision.activation.plan_generation = plan.map(|plan| plan.generation).unwrap_or_default();
@@ -51,6 +55,7 @@ impl Decision {
             && self.plan.is_none()
             && self.desired.is_empty()
             && self.forgotten.is_empty()
+            && !self.force_spent
     }
 }
 
@@ -130,14 +135,22 @@ fn advance_removals(
     removals
 }
 
-fn write_plan(loaded: &Loaded, state: &State, now: Timestamp, decision: &mut Decision) -> Result<(), ActivateError> {
+/// `whole` holds the stacks on their way out as well, `state` does not.
+fn write_plan(
+    loaded: &Loaded,
+    whole: &State,
+    state: &State,
+    now: Timestamp,
+    decision: &mut Decision,
+) -> Result<(), ActivateError> {
     let (built, problems) = federate::route_plan(state, now);
     decision.activation.problems.extend(problems.iter().map(ToString::to_string));
     if state.federation.clusters.is_empty() && loaded.plan.is_none() {
         return Ok(());
     }
     let content = content_of(&canonical(&built)?);
-    if loaded.plan.as_ref().is_some_and(|plan| plan.content == content) {
+    // Nameservers that refused the plan as it is take it once somebody means it.
+    if loaded.force.is_none() && loaded.plan.as_ref().is_some_and(|plan| plan.content == content) {
         return Ok(());
     }
     let generation = loaded.plan_generation().next();
@@ -150,6 +163,13 @@ fn write_plan(loaded: &Loaded, state: &State, now: Timestamp, decision: &mut Dec
             .extend(errors.iter().map(|error| format!("the route plan is not written: {error}")));
         return Ok(());
     }
+    let built = match succession::after(loaded, whole, built)? {
+        Ok(built) => built,
+        Err(lost) => {
+            decision.activation.problems.push(format!("the route plan is not written: {lost}; {WAY_OUT}"));
+            return Ok(());
+        }
+    };
     let traceparent = traceparent(loaded, decision);
     decision.plan = Some(Stored { generation, content, traceparent, json: canonical(&built)?.into(), rev: Rev(0) });
     Ok(())

@@ -3,7 +3,9 @@
 //! The epoch is read first. What is read after it may be newer; then the epoch has moved too, and a commit that names
 //! the epoch as read is refused.
 
-use crate::records::{DrainRecord, Epoch, Found, NameserverIdentity, RolloutRecord, Stack, Stored, get, keys, list};
+use crate::records::{
+    DrainRecord, Epoch, ForceRecord, Found, NameserverIdentity, RolloutRecord, Stack, Stored, get, keys, list,
+};
 use crate::store::{Key, Result, Rev, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use waggle_model::fleet::{Federation, NameserverPeer};
@@ -26,6 +28,7 @@ pub struct Loaded {
     /// The releases that some cluster runs or is to run.
     pub releases: BTreeMap<ReleaseId, Release>,
     pub(crate) plan: Option<Stored>,
+    pub(crate) force: Option<ForceRecord>,
     pub(crate) desired: BTreeMap<ClusterName, Stored>,
 }
 
@@ -69,6 +72,7 @@ pub async fn load(store: &dyn Store) -> Result<Loaded> {
         let Ok(name) = name.parse::<StackName>() else { continue };
         load_stack(store, &mut loaded, name, found).await?;
     }
+    loaded.force = get::<ForceRecord>(store, &keys::force()).await?.map(|force| force.value);
     if let Some(entry) = store.get(&keys::plan()).await? {
         loaded.plan = Some(Stored::open(&entry)?);
     }

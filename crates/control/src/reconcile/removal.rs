@@ -6,7 +6,8 @@ use std::time::Duration;
 use waggle_model::desired::Desired;
 use waggle_model::{ClusterName, StackName, Timestamp};
 
-/// Nameservers that do not follow within this time no longer hold a removal up.
+/// Nameservers that do not follow within this time no longer hold a removal up. The plan itself does: as long as one with
+/// the stack's routes is in force, users are sent there.
 pub const WITHDRAW_WAIT: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,9 +28,10 @@ impl Removal {
 
 pub(super) fn next(loaded: &Loaded, seen: &Seen, name: &StackName, removing: &Removing, now: Timestamp) -> Removal {
     if !removing.withdrawn {
-        let out = !is_routed(loaded, name) && seen.all_answer_from(loaded.plan_generation());
         let waited = now.since(removing.since) >= WITHDRAW_WAIT;
-        return if out || waited { Removal::Withdrawn } else { Removal::Serving };
+        let followed = waited || seen.all_answer_from(loaded.plan_generation());
+        let out = !is_routed(loaded, name) && followed;
+        return if out { Removal::Withdrawn } else { Removal::Serving };
     }
     let Some(stack) = loaded.state.stacks.get(name) else { return Removal::Gone };
     let all_gone = stack.clusters().all(|cluster| is_gone(loaded, seen, name, cluster));

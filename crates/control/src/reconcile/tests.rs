@@ -1,4 +1,5 @@
 mod stores;
+mod succession;
 mod world;
 
 use self::stores::{Dying, Meddling};
@@ -142,6 +143,7 @@ async fn a_removed_stack_leaves_answers_then_swarms_then_the_store() {
         let loaded = load(&*world.store).await.unwrap();
         let plan: RoutePlan = loaded.route_plan().unwrap().unwrap();
         if plan.routes.is_empty() {
+            assert!(plan.change.withdrawn.values().any(|said| said.why == "stack shop is removed by test"));
             unrouted.get_or_insert(look);
         }
         if world.wanted().await.values().all(Option::is_none) {

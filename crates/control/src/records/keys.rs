@@ -31,6 +31,11 @@ pub fn plan() -> Key {
     Key::new("plan")
 }
 
+/// See [`ForceRecord`](super::ForceRecord).
+pub fn force() -> Key {
+    Key::new("force")
+}
+
 pub fn rollout_counter() -> Key {
     Key::new("counter/rollout")
 }

@@ -8,7 +8,7 @@ use super::check::{Problem, families};
 use super::{DRAINED_BY_ROLLOUT, NO_SUCH_ROUTE, NOT_DEPLOYED};
 use crate::fleet_state::{StackState, State};
 use crate::plan::{Endpoint, POOL_MAX, PlanRoute, ROUTES_MAX};
-use crate::release::{ReleaseId, Route};
+use crate::release::{ReleaseBody, ReleaseId, Route};
 use crate::{ClusterName, DomainName, StackName, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -50,6 +50,18 @@ fn definitions(stack: &StackState) -> BTreeMap<DomainName, &Route> {
         found.entry(route.name.clone()).or_insert(route);
     }
     found
+}
+
+/// What keeps `route` from being served on, if something does: the release that is rolled out lacks it, or every one that
+/// serves.
+pub(super) fn dropped(stack: &StackState, route: &DomainName) -> Option<String> {
+    let has = |body: &ReleaseBody| body.routes.iter().any(|known| known.name == *route);
+    let target = stack.active().map(|rollout| rollout.release);
+    let target = target.and_then(|target| Some((target, stack.releases.get(&target)?)));
+    if let Some((id, _)) = target.filter(|(_, body)| !has(body)) {
+        return Some(format!("release {}", id.short()));
+    }
+    (!definitions(stack).contains_key(route)).then(|| "every release".to_owned())
 }
 
 fn plan_route(

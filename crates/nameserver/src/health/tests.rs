@@ -15,7 +15,7 @@ struct Running {
     state: Arc<State>,
     probes: mpsc::Sender<Report>,
     heard: mpsc::Sender<Heard>,
-    plans: mpsc::Sender<Compiled>,
+    plans: mpsc::Sender<News>,
     status: watch::Receiver<Option<Arc<NameserverStatus>>>,
     view: watch::Receiver<Option<Arc<View>>>,
     ready: Status,
@@ -54,7 +54,7 @@ impl Running {
         let mut plan = with_check(plan(generation, &clusters), tcp_check(80));
         plan.clusters.get_mut(&cluster("eu-1")).unwrap().capacity = capacity;
         let snapshot = Snapshot::compile(&plan, None, [3; 16]).unwrap();
-        self.plans.send(Compiled { plan: Arc::new(plan), snapshot }).await.unwrap();
+        self.plans.send(News::Compiled(Compiled { plan: Arc::new(plan), snapshot })).await.unwrap();
         self.until(|status| status.generation == Generation(generation)).await;
     }
 

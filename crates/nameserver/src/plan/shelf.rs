@@ -51,10 +51,12 @@ impl Shelf {
         file::read_document(&self.path(generation))
     }
 
-    /// Keeps a plan durably, then removes all but the newest [`KEPT`].
+    /// Keeps a plan durably, then removes what is older, but for the newest [`KEPT`]. Files of higher generations cannot be
+    /// read or used, or they would be in force; they are not what is counted, or they would push out the plan in force.
     pub fn keep(&self, generation: Generation, json: &[u8]) -> Result<(), ShelfError> {
         file::write_document(&self.path(generation), json)?;
-        for old in self.generations()?.into_iter().skip(KEPT) {
+        let (newer, kept): (Vec<_>, Vec<_>) = self.generations()?.into_iter().partition(|other| *other > generation);
+        for old in kept.into_iter().skip(KEPT).chain(newer.into_iter().skip(KEPT)) {
             file::remove_document(&self.path(old))?;
         }
         Ok(())

@@ -111,3 +111,61 @@ fn without_its_geo_database_a_plan_still_works() {
     assert!(keeper.refresh().is_some(), "a file appeared");
     assert!(keeper.refresh().is_none(), "it did not change since");
 }
+
+fn three(generation: u64) -> RoutePlan {
+    let mut plan = plan(generation, &[("ap-1", "192.0.2.3"), ("eu-1", "192.0.2.1"), ("us-1", "192.0.2.2")]);
+    plan.change.after = Generation(generation - 1);
+    plan
+}
+
+fn drained(mut plan: RoutePlan, clusters: &[&str]) -> RoutePlan {
+    let pool = plan.routes.values_mut().flat_map(|route| &mut route.pool);
+    let out = pool.filter(|endpoint| clusters.contains(&endpoint.cluster.as_str()));
+    out.for_each(|endpoint| endpoint.drained = Some("power".into()));
+    plan
+}
+
+#[test]
+fn a_plan_that_takes_too_much_away_changes_nothing_unless_it_is_meant() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut keeper = keeper(directory.path());
+    keeper.offer(&offer(&three(1))).unwrap();
+    for (generation, out) in [(2, ["eu-1", "us-1", "ap-1"].as_slice()), (3, &["eu-1", "us-1"])] {
+        let refusal = keeper.offer(&offer(&drained(three(generation), out))).unwrap_err();
+        assert!(matches!(refusal, Refusal::Loss(_)), "{refusal}");
+    }
+    let mut gone = three(4);
+    gone.routes.clear();
+    assert!(matches!(keeper.offer(&offer(&gone)), Err(Refusal::Loss(_))));
+    assert_eq!(keeper.generation(), Generation(1));
+    assert_eq!(Shelf::open(directory.path()).unwrap().generations().unwrap(), [Generation(1)]);
+    assert!(keeper.offer(&offer(&drained(three(5), &["us-1"]))).unwrap().is_some(), "one may go");
+    let mut meant = drained(three(6), &["ap-1", "eu-1", "us-1"]);
+    let (by, reason) = ("ops".to_owned(), "evacuation".to_owned());
+    meant.change.force = Some(waggle_model::plan::intake::Force { generation: Generation(6), by, reason });
+    assert!(keeper.offer(&offer(&meant)).unwrap().is_some());
+}
+
+/// As at AWS in October 2025: a delayed writer comes with a stale plan, and cleanup must not take the one in force for it.
+#[test]
+fn cleanup_never_removes_the_plan_in_force() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut keeper = keeper(directory.path());
+    let late = offer(&two(1));
+    for generation in 1..=9 {
+        keeper.offer(&offer(&two(generation))).unwrap();
+        assert!(matches!(keeper.offer(&late), Ok(None) | Err(Refusal::Generation(_))));
+        assert!(file(directory.path(), generation).exists());
+    }
+    // Files of higher numbers that nobody can read, as many as are kept and more.
+    for generation in 20..30 {
+        fs::write(file(directory.path(), generation), "torn").unwrap();
+    }
+    let mut restarted = self::keeper(directory.path());
+    assert_eq!(restarted.start().unwrap().plan.generation, Generation(9));
+    restarted.offer(&offer(&two(10))).unwrap();
+    let kept: Vec<_> = Shelf::open(directory.path()).unwrap().generations().unwrap();
+    assert!([10, 9, 8, 7, 6].iter().all(|kept_one| kept.contains(&Generation(*kept_one))), "{kept:?}");
+    assert!(kept.len() <= 2 * super::shelf::KEPT, "{kept:?}");
+    assert_eq!(self::keeper(directory.path()).start().unwrap().plan.generation, Generation(10));
+}

@@ -75,8 +75,7 @@ pub fn plan(generation: u64, clusters: &[(&str, &str)]) -> RoutePlan {
         clusters: clusters.iter().map(|(name, _)| (cluster(name), known.clone())).collect(),
         client_map: everybody.into(),
         routes: [(domain(ROUTE), route)].into(),
-        nameservers: Vec::new(),
-        health: Default::default(),
+        ..RoutePlan::default()
     }
 }
 

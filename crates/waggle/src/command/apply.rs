@@ -17,11 +17,14 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// Make the federation what a file says: clusters, zones, client map, health rules
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-The file is the whole federation: what it does not list is removed. Applying the same file again changes nothing.
+The file is the whole federation: what it does not list is removed. Applying the same file again changes nothing. What
+would leave a route without any cluster, or take several clusters out at once that are more than safety.max_loss_percent
+of the capacity in service, needs --force.
 
 Examples:
   waggle apply -f federation.yaml
-  waggle apply -f federation.yaml --check")]
+  waggle apply -f federation.yaml --check
+  waggle apply -f federation.yaml --force")]
 pub struct Args {
     /// Federation file; - reads standard input
     #[arg(short, long, value_name = "FILE")]
@@ -29,6 +32,9 @@ pub struct Args {
     /// Only check the file; control is not asked
     #[arg(long)]
     check: bool,
+    /// Also if it takes much out of the answers at once: the last cluster of a route, or several clusters
+    #[arg(long, conflicts_with = "check")]
+    force: bool,
 }
 
 pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
@@ -38,7 +44,8 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
         output::show(global.format, &federation, |_| format!("{name}: {what}, no problem.\n"))?;
         return Ok(Exit::Done);
     }
-    let applied: Applied = global.client()?.send(Method::PUT, "/v1/federation", &federation, TIMEOUT).await?;
+    let path = if args.force { "/v1/federation?force=true" } else { "/v1/federation" };
+    let applied: Applied = global.client()?.send(Method::PUT, path, &federation, TIMEOUT).await?;
     output::show(global.format, &applied, |_| match applied.changed {
         true => format!("Applied: {what}; route plan {}.\n", applied.plan_generation),
         false => format!("Nothing changed; route plan {}.\n", applied.plan_generation),

@@ -49,7 +49,7 @@ enum Action {
         /// Why, for those who wonder later
         #[arg(long, value_name = "TEXT")]
         reason: String,
-        /// Also if it is the last fit cluster of a route
+        /// Also if it is the last fit cluster of a route, or too much leaves the answers at once
         #[arg(long)]
         force: bool,
     },

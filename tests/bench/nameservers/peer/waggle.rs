@@ -79,8 +79,7 @@ pub fn plan(generation: u64, rules: &[Rule]) -> Result<RoutePlan> {
         clusters,
         client_map,
         routes: [(domain(&format!("{ROUTE}.{ZONE}"))?, route)].into(),
-        nameservers: Vec::new(),
-        health: Default::default(),
+        ..RoutePlan::default()
     })
 }
 

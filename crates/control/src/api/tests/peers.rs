@@ -299,5 +299,6 @@ fn status(name: &str, plan: &RoutePlan) -> NameserverStatus {
         queries: 0,
         started: Timestamp(0),
         traffic: Vec::new(),
+        refused: None,
     }
 }

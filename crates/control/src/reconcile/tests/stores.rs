@@ -1,6 +1,7 @@
 //! Stores that go wrong in one way.
 
-use crate::records::{Edit, RolloutRecord, get, keys};
+use crate::reconcile::{Seen, activate};
+use crate::records::{DrainRecord, Edit, RolloutRecord, get, keys, list};
 use crate::store::redb::Redb;
 use crate::store::{Entry, Key, LeaseId, Outcome, Result, Rev, Store, StoreError, Txn, WatchItem};
 use async_trait::async_trait;
@@ -8,6 +9,7 @@ use futures_util::stream::BoxStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use waggle_model::Timestamp;
 
 /// Counts commits, and dies for good instead of the one with the given number.
 pub(super) struct Dying {
@@ -60,6 +62,39 @@ impl Meddling {
     }
 }
 
+/// Right before the first commit of somebody else, another reconciler looks, a drain is lifted, and it looks again.
+pub(super) struct Overtaking {
+    inner: Arc<Redb>,
+    seen: Seen,
+    now: Timestamp,
+    did: AtomicBool,
+}
+
+impl Overtaking {
+    pub(super) fn new(inner: Arc<Redb>, seen: Seen, now: Timestamp) -> Overtaking {
+        Overtaking { inner, seen, now, did: AtomicBool::new(false) }
+    }
+
+    pub(super) fn did(&self) -> bool {
+        self.did.load(Ordering::Relaxed)
+    }
+
+    async fn before(&self, _txn: &Txn) -> Result<()> {
+        if self.did.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        activate(&*self.inner, &self.seen, self.now).await.unwrap();
+        let mut edit = Edit::new();
+        for (cluster, _) in list::<DrainRecord>(&*self.inner, keys::DRAINS).await? {
+            edit.delete(keys::drain(&cluster.parse().unwrap()));
+        }
+        edit.touch("")?;
+        edit.commit(&*self.inner).await?;
+        activate(&*self.inner, &self.seen, self.now).await.unwrap();
+        Ok(())
+    }
+}
+
 macro_rules! wrapped {
     ($type:ty) => {
         #[async_trait]
@@ -95,3 +130,4 @@ macro_rules! wrapped {
 
 wrapped!(Dying);
 wrapped!(Meddling);
+wrapped!(Overtaking);

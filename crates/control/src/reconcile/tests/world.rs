@@ -174,6 +174,7 @@ impl World {
             queries: 0,
             started: self.seen.started,
             traffic: Vec::new(),
+            refused: None,
         };
         let seen = SeenNameserver { connected: true, last: self.now, version: "test".into(), status: Some(status) };
         self.seen.nameservers.insert(name, seen);

@@ -31,7 +31,7 @@ impl Observer {
             client_map: BTreeMap::new(),
             routes: BTreeMap::new(),
             nameservers: Vec::new(),
-            health: Default::default(),
+            ..RoutePlan::default()
         };
         let now = Timestamp(START);
         let judge = Judge::new("ns-1".parse().unwrap(), 1, now);

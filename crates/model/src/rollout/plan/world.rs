@@ -175,6 +175,7 @@ impl Fleet {
                 queries: 0,
                 started: Timestamp(0),
                 traffic: Vec::new(),
+                refused: None,
             });
         }
     }
