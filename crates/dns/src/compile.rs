@@ -3,13 +3,15 @@
 
 mod assemble;
 mod lexer;
+mod memo;
 mod records;
 mod route;
 mod zone;
 
+pub use memo::Memo;
+
 use crate::geo::Geo;
 use crate::name;
-use crate::places::Places;
 use crate::snapshot::Snapshot;
 use std::collections::BTreeMap;
 use waggle_model::fleet::{CLIENT_MAP_MAX, CLUSTERS_MAX, ZONES_MAX};
@@ -37,15 +39,22 @@ pub struct CompileError {
 impl Snapshot {
     /// `key`: for the hash table, from the process's random source. `geo` is read only here.
     pub fn compile(plan: &RoutePlan, geo: Option<&dyn Geo>, key: [u8; 16]) -> Result<Snapshot, Vec<CompileError>> {
+        Snapshot::compile_with(plan, geo, key, &mut Memo::default())
+    }
+
+    /// The same snapshot, sooner: parts that are as they were at the last compilation with `memo` come from there.
+    pub fn compile_with(
+        plan: &RoutePlan,
+        geo: Option<&dyn Geo>,
+        key: [u8; 16],
+        memo: &mut Memo,
+    ) -> Result<Snapshot, Vec<CompileError>> {
         let mut problems = Problems::default();
         limits(plan, &mut problems);
         problems.check()?;
-        let places = Places::compile(plan, geo).unwrap_or_else(|why| {
-            problems.add("client_map", why);
-            Places::empty()
-        });
+        let places = memo.places(plan, geo, &mut problems);
         let mut draft = Draft::new(plan);
-        zone::fill(plan, &mut draft, &mut problems);
+        zone::fill(plan, &mut draft, &mut problems, memo);
         let routes = route::fill(plan, &mut draft, &mut problems);
         let cuts = zone::delegate(&mut draft, &mut problems);
         problems.check()?;

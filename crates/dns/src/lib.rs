@@ -33,7 +33,7 @@ mod table;
 mod tally;
 
 pub use answer::{Transport, answer};
-pub use compile::{ADDRESSES_MAX, CompileError, ERRORS_MAX, NAMES_MAX, RRSET_BYTES_MAX};
+pub use compile::{ADDRESSES_MAX, CompileError, ERRORS_MAX, Memo, NAMES_MAX, RRSET_BYTES_MAX};
 pub use explain::{Basis, ClientSource, Decided, Explanation, Outcome, PoolEntry, explain};
 pub use geo::{Geo, NETWORKS_MAX};
 pub use health::Health;

@@ -6,6 +6,7 @@ use crate::places::Places;
 use crate::table::Table;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use waggle_model::routing::Candidate;
 use waggle_model::{ClusterName, DomainName, Generation};
 
@@ -22,7 +23,7 @@ pub struct Snapshot {
     pub(crate) bytes: Vec<u8>,
     pub(crate) routes: Vec<Route>,
     pub(crate) shapes: Vec<Shape>,
-    pub(crate) places: Places,
+    pub(crate) places: Arc<Places>,
 }
 
 impl Snapshot {

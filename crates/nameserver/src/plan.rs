@@ -9,7 +9,7 @@ pub mod geo;
 pub mod shelf;
 
 use crate::metrics::IntakeMetrics;
-use geo::GeoFile;
+use geo::{Database, GeoFile};
 use shelf::Shelf;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
-use waggle_dns::{Geo, Snapshot};
+use waggle_dns::{Geo, Memo, Snapshot};
 use waggle_model::Generation;
 use waggle_model::plan::intake::{self, TooMuchLost};
 use waggle_model::plan::{RefusedPlan, RoutePlan};
@@ -85,6 +85,8 @@ pub struct Keeper {
     geo: Option<GeoFile>,
     /// Key of the snapshot's hash table: a client must not be able to choose names that collide.
     key: [u8; 16],
+    /// Of the last compilation.
+    memo: Memo,
     current: Option<Current>,
     /// The newest plan that would have taken too much away.
     refused: Generation,
@@ -98,7 +100,7 @@ struct Current {
 
 impl Keeper {
     pub fn new(shelf: Shelf, geo: Option<GeoFile>, key: [u8; 16]) -> Keeper {
-        Keeper { shelf, geo, key, current: None, refused: Generation(0) }
+        Keeper { shelf, geo, key, memo: Memo::default(), current: None, refused: Generation(0) }
     }
 
     /// Generation of the plan that was taken last.
@@ -191,24 +193,33 @@ impl Keeper {
     }
 
     fn snapshot(&mut self, plan: &RoutePlan) -> Result<Snapshot, Refusal> {
-        let database = match self.geo.as_mut().map(GeoFile::load) {
-            Some(Ok(database)) => Some(database),
-            Some(Err(error)) => {
-                let error = waggle_daemon::tasks::chain(&error);
-                tracing::error!(error, "answers are chosen without GeoIP");
-                None
-            }
-            None => None,
-        };
+        let database = self.database(plan);
         let geo = database.as_ref().map(|database| database as &dyn Geo);
         // A plan that makes the compiler panic would come again after every restart.
-        let compiled = catch_unwind(AssertUnwindSafe(|| Snapshot::compile(plan, geo, self.key)));
+        let memo = &mut self.memo;
+        let compiled = catch_unwind(AssertUnwindSafe(|| Snapshot::compile_with(plan, geo, self.key, memo)));
         let problems = match compiled {
             Ok(Ok(snapshot)) => return Ok(snapshot),
             Ok(Err(problems)) => problems.iter().map(ToString::to_string).collect(),
             Err(_) => vec!["compiling it panicked; this is a bug".to_owned()],
         };
         Err(Refusal::Compile(Problems(problems)))
+    }
+
+    /// `None` if there is none, or if what it says about this plan is known.
+    fn database(&mut self, plan: &RoutePlan) -> Option<Database> {
+        let file = self.geo.as_mut()?;
+        if self.memo.knows_places(plan) && !file.has_changed() {
+            return None;
+        }
+        self.memo.forget_places();
+        let loaded = file.load();
+        loaded
+            .inspect_err(|error| {
+                let error = waggle_daemon::tasks::chain(error);
+                tracing::error!(error, "answers are chosen without GeoIP");
+            })
+            .ok()
     }
 
     fn remember(&mut self, document: &Document, compiled: &Compiled) {

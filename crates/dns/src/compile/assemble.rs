@@ -11,6 +11,7 @@ use crate::table::{NONE, Table};
 use crate::tally::orders_counted;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use waggle_model::ClusterName;
 use waggle_model::plan::RoutePlan;
 
@@ -24,7 +25,7 @@ pub(super) fn snapshot(
     mut draft: Draft,
     routes: Vec<RouteDraft>,
     cuts: Vec<CutDraft>,
-    places: Places,
+    places: Arc<Places>,
     key: [u8; 16],
     problems: &mut Problems,
 ) -> Snapshot {

@@ -1,7 +1,7 @@
 //! Zones: their records, what is generated at the apex, and delegations.
 
 use super::records::{self, Static};
-use super::{Draft, Problems, Set, TTL_MAX};
+use super::{Draft, Memo, Problems, Set, TTL_MAX};
 use crate::name;
 use crate::request::rtype;
 use std::collections::BTreeSet;
@@ -14,17 +14,18 @@ const REFRESH: u32 = 86_400;
 const RETRY: u32 = 7_200;
 const EXPIRE: u32 = 3_600_000;
 
-pub(super) fn fill(plan: &RoutePlan, draft: &mut Draft, problems: &mut Problems) {
+pub(super) fn fill(plan: &RoutePlan, draft: &mut Draft, problems: &mut Problems, memo: &mut Memo) {
+    memo.keep_zones_of(plan);
     let mut left = RECORDS_MAX;
     for ((name, zone), number) in plan.zones.iter().zip(0..) {
-        let found = text(name, zone, problems);
+        let found = memo.records(name, zone, problems);
         if found.len() > left {
             problems.add(format!("zones.{name}"), format!("more than {RECORDS_MAX} records in all zones"));
             return;
         }
         left -= found.len();
         let apex = name::wire(name);
-        for (at, record) in found {
+        for (at, record) in found.iter() {
             place(draft, &apex, number, at, record, problems);
         }
         generated(draft, &apex, zone, plan.generation, problems, name);
@@ -39,7 +40,8 @@ pub(super) fn fill(plan: &RoutePlan, draft: &mut Draft, problems: &mut Problems)
     }
 }
 
-fn text(name: &DomainName, zone: &Zone, problems: &mut Problems) -> Vec<(String, Static)> {
+/// The records that are written in a zone, in order.
+pub(super) fn text(name: &DomainName, zone: &Zone, problems: &mut Problems) -> Vec<(String, Static)> {
     let mut found = Vec::new();
     for (number, record) in zone.records.iter().enumerate() {
         let at = format!("zones.{name}.records[{number}]");
@@ -61,7 +63,7 @@ fn text(name: &DomainName, zone: &Zone, problems: &mut Problems) -> Vec<(String,
     found
 }
 
-fn place(draft: &mut Draft, apex: &[u8], zone: u32, at: String, record: Static, problems: &mut Problems) {
+fn place(draft: &mut Draft, apex: &[u8], zone: u32, at: &str, record: &Static, problems: &mut Problems) {
     let at_apex = record.owner == apex;
     let wildcard = record.owner.starts_with(b"\x01*");
     let owner = name::text(&record.owner);
@@ -84,13 +86,17 @@ fn place(draft: &mut Draft, apex: &[u8], zone: u32, at: String, record: Static, 
     }
 }
 
-fn insert(draft: &mut Draft, at: String, record: Static) {
-    let sets = &mut draft.nodes.entry(record.owner).or_default().sets;
-    let set = sets.entry(record.kind).or_insert_with(|| Set { ttl: record.ttl, data: Vec::new(), at });
+fn insert(draft: &mut Draft, at: &str, record: &Static) {
+    let sets = match draft.nodes.get_mut(&record.owner) {
+        Some(entry) => &mut entry.sets,
+        None => &mut draft.nodes.entry(record.owner.clone()).or_default().sets,
+    };
+    let new = || Set { ttl: record.ttl, data: Vec::new(), at: at.to_owned() };
+    let set = sets.entry(record.kind).or_insert_with(new);
     // RFC 2181 §5.2: all TTLs of an RRset are equal; where they were not, the lowest is safe.
     set.ttl = set.ttl.min(record.ttl);
     if !set.data.contains(&record.data) {
-        set.data.push(record.data);
+        set.data.push(record.data.clone());
     }
 }
 
@@ -109,10 +115,10 @@ fn generated(
         return;
     };
     let soa = soa(primary, zone, generation);
-    insert(draft, at.clone(), Static { owner: apex.to_vec(), kind: rtype::SOA, ttl, data: soa });
+    insert(draft, &at, &Static { owner: apex.to_vec(), kind: rtype::SOA, ttl, data: soa });
     for server in &zone.nameservers {
         let data = name::wire(server);
-        insert(draft, at.clone(), Static { owner: apex.to_vec(), kind: rtype::NS, ttl, data });
+        insert(draft, &at, &Static { owner: apex.to_vec(), kind: rtype::NS, ttl, data });
     }
 }
 
