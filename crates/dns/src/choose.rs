@@ -102,7 +102,7 @@ pub(crate) fn choose(snapshot: &Snapshot, route: &Route, fit: &Fit<'_>, client: 
 }
 
 /// The first clusters in the client's line that are fit and take it; if too few take it, the first that are fit.
-fn decide(route: &Route, fit: &Fit<'_>, line: &mut Line<'_>) -> Choice {
+pub(crate) fn decide(route: &Route, fit: &Fit<'_>, line: &mut Line<'_>) -> Choice {
     let mask = fit.mask & route.full;
     if mask == 0 {
         return if route.fallback.is_some() { Choice::none() } else { Choice::all(route.resting()) };
@@ -139,7 +139,7 @@ fn decide(route: &Route, fit: &Fit<'_>, line: &mut Line<'_>) -> Choice {
 /// A route's clusters in the order in which one client tries them: those that its place orders, then the others by the
 /// hash of its prefix. The hash is computed only if it is asked for, because an answer that depends on it holds for one
 /// client prefix at most.
-struct Line<'a> {
+pub(crate) struct Line<'a> {
     snapshot: &'a Snapshot,
     candidates: &'a [Candidate],
     client: &'a Client,
@@ -153,18 +153,23 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(snapshot: &'a Snapshot, route: &'a Route, client: &'a Client) -> Line<'a> {
-        let mut line = Line {
+    /// The line of a client whose order is known. What it says of prefixes and counters holds for nobody.
+    pub(crate) fn of(snapshot: &'a Snapshot, route: &'a Route, client: &'a Client, placed: &'a [u8]) -> Line<'a> {
+        Line {
             snapshot,
             candidates: &route.candidates,
             client,
             located: None,
             uniform: true,
             counter: 0,
-            placed: &[],
+            placed,
             key: None,
             scores: None,
-        };
+        }
+    }
+
+    pub(crate) fn new(snapshot: &'a Snapshot, route: &'a Route, client: &'a Client) -> Line<'a> {
+        let mut line = Line::of(snapshot, route, client, &[]);
         match &route.order {
             Order::Fixed(order) => line.placed = order,
             Order::Weighted => {}
@@ -180,6 +185,10 @@ impl<'a> Line<'a> {
         line
     }
 
+    pub(crate) fn placed(&self) -> &'a [u8] {
+        self.placed
+    }
+
     fn located(&mut self) -> Located {
         *self.located.get_or_insert_with(|| self.client.locate(&self.snapshot.places))
     }
@@ -190,7 +199,7 @@ impl<'a> Line<'a> {
     }
 
     /// The first of `left`.
-    fn next(&mut self, left: u64) -> Option<u8> {
+    pub(crate) fn next(&mut self, left: u64) -> Option<u8> {
         if let Some(bit) = self.placed.iter().copied().find(|bit| left & 1 << (bit & 63) != 0) {
             return Some(bit);
         }

@@ -112,7 +112,8 @@ pub fn explain(
     ecs: bool,
     reasons: &BTreeMap<ClusterName, String>,
 ) -> Explanation {
-    let (outcome, route) = outcome(s, name, qtype);
+    let folded = Folded::parse(&name::wire(name));
+    let (outcome, route) = folded.map_or((Outcome::Refused, None), |folded| outcome(s, &folded, qtype));
     let decided = route.and_then(|index| Some((index, s.routes.get(index as usize)?))).map(|(index, route)| {
         let client = Client::new(client, ecs.then_some(client));
         decide(s, h, route, index as usize, qtype, &client, reasons)
@@ -120,9 +121,9 @@ pub fn explain(
     Explanation { name: name.clone(), kind: qtype, generation: s.generation, outcome, decided }
 }
 
-fn outcome(s: &Snapshot, name: &DomainName, qtype: u16) -> (Outcome, Option<u32>) {
-    let Some(folded) = Folded::parse(&name::wire(name)) else { return (Outcome::Refused, None) };
-    let mut found = s.table.deepest(&folded);
+/// The kind of answer for a name and type, and the route that decides it, if one does.
+pub(crate) fn outcome(s: &Snapshot, name: &Folded, qtype: u16) -> (Outcome, Option<u32>) {
+    let mut found = s.table.deepest(name);
     for _ in 0..=CHASE_MAX {
         match at(s, found, qtype) {
             Step::Done(outcome, route) => return (outcome, route),

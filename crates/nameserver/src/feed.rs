@@ -1,4 +1,4 @@
-//! The session with control: plans in, statuses out. Everything else goes on without it, for ever.
+//! The session with control: plans in, statuses and samples of queries out. Everything else goes on without it, for ever.
 //!
 //! Control sends something at least every second; silence beyond a deadline of our own ends the session, because a
 //! connection whose far side hangs stays open at every lower layer.
@@ -11,7 +11,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use waggle_model::Generation;
 use waggle_model::plan::NameserverStatus;
+use waggle_model::traffic::QuerySamples;
 use waggle_wire::channel;
 use waggle_wire::credentials::Current;
 use waggle_wire::document::{self, MESSAGE_BYTES_MAX};
@@ -35,6 +37,7 @@ pub struct Feed {
     pub advertise: String,
     pub current: Arc<Current>,
     pub statuses: watch::Receiver<Option<Arc<NameserverStatus>>>,
+    pub samples: watch::Receiver<Option<Arc<QuerySamples>>>,
     pub offers: mpsc::Sender<Document>,
 }
 
@@ -103,26 +106,38 @@ impl Feed {
         }
     }
 
-    /// Hello, then each status as it is published.
+    /// Hello, then each status and each sample of the queries as it is published.
     fn outbound(&self) -> impl Stream<Item = wire::NameserverMessage> + Send + 'static {
-        let mut statuses = self.statuses.clone();
+        let (mut statuses, mut samples) = (self.statuses.clone(), self.samples.clone());
         statuses.mark_changed();
+        samples.mark_changed();
         let generation = statuses.borrow().as_ref().map_or(0, |status| status.generation.0);
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let hello = wire::NameserverHello { version, generation, advertise: self.advertise.clone() };
-        unfold((statuses, Some(hello)), |(mut statuses, hello)| async {
+        unfold((statuses, samples, Some(hello)), |(mut statuses, mut samples, hello)| async {
             if let Some(hello) = hello {
-                return Some((wire::NameserverMessage { kind: Some(Out::Hello(hello)) }, (statuses, None)));
+                return Some((wire::NameserverMessage { kind: Some(Out::Hello(hello)) }, (statuses, samples, None)));
             }
             loop {
-                statuses.changed().await.ok()?;
-                let status = statuses.borrow_and_update().clone();
-                let Some(status) = status else { continue };
-                match document::encode(status.generation, status.as_ref()) {
-                    Ok(document) => {
-                        return Some((wire::NameserverMessage { kind: Some(Out::Status(document)) }, (statuses, None)));
+                let message = tokio::select! {
+                    biased;
+                    changed = statuses.changed() => {
+                        changed.ok()?;
+                        let status = statuses.borrow_and_update().clone();
+                        status.map(|status| document::encode(status.generation, status.as_ref()).map(Out::Status))
                     }
-                    Err(error) => tracing::error!(%error, "a status cannot be sent"),
+                    // Their task may end before this one does.
+                    Ok(()) = samples.changed() => {
+                        let told = samples.borrow_and_update().clone();
+                        told.map(|told| document::encode(Generation(told.at.0), told.as_ref()).map(Out::Samples))
+                    }
+                };
+                match message {
+                    Some(Ok(kind)) => {
+                        return Some((wire::NameserverMessage { kind: Some(kind) }, (statuses, samples, None)));
+                    }
+                    Some(Err(error)) => tracing::error!(%error, "a status or sample cannot be sent"),
+                    None => {}
                 }
             }
         })

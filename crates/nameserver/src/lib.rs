@@ -19,6 +19,7 @@ pub mod peers;
 pub mod plan;
 mod privileges;
 pub mod probe;
+pub mod querylog;
 pub mod serve;
 pub mod state;
 
@@ -32,6 +33,8 @@ use plan::Keeper;
 use plan::geo::GeoFile;
 use plan::shelf::Shelf;
 use privileges::PrivilegeError;
+use querylog::Samples;
+use querylog::file::LogFile;
 use ring::rand::{SecureRandom, SystemRandom};
 use serve::{Answer, BindError, Bound};
 use state::{Serving, State};
@@ -44,6 +47,7 @@ use waggle_daemon::{CancellationToken, Status, Tasks};
 use waggle_model::Timestamp;
 use waggle_model::health::View;
 use waggle_model::plan::{NameserverStatus, RoutePlan};
+use waggle_model::traffic::QuerySamples;
 use waggle_wire::credentials::Current;
 
 /// Why a nameserver cannot start.
@@ -55,6 +59,8 @@ pub enum BuildError {
     Workers(usize),
     #[error("peer_listen is {0}, which nobody can dial; set advertise to where agents and other nameservers reach it")]
     Advertise(SocketAddr),
+    #[error("{0}")]
+    QueryLog(String),
     #[error("the data directory cannot be used")]
     DataDir(#[source] WriteError),
     #[error("cannot answer queries")]
@@ -105,6 +111,7 @@ pub fn build(config: Config) -> Result<Nameserver, BuildError> {
         return Err(BuildError::Advertise(config.peer_listen));
     }
     let workers = workers(&config)?;
+    config.query_log.check().map_err(BuildError::QueryLog)?;
     let now = Timestamp(waggle_daemon::time::now());
     waggle_daemon::file::create_private_dir(&config.data_dir).map_err(BuildError::DataDir)?;
     let bound = config.listen.iter().map(|address| serve::bind(*address, workers).map_err(BuildError::Bind));
@@ -124,7 +131,8 @@ pub fn build(config: Config) -> Result<Nameserver, BuildError> {
     let (plan, plans) = watch::channel(None);
     let (status_send, statuses) = watch::channel(None);
     let (view, views) = watch::channel(None);
-    let traffic = Arc::new(Traffic::new(bound.iter().map(|bound| bound.udp.len()).sum()));
+    let threads = bound.iter().map(|bound| bound.udp.len()).sum();
+    let traffic = Arc::new(Traffic { samples: Samples::new(&config.query_log, threads), ..Traffic::new(threads) });
     let state = Arc::new(State::default());
     let (intake, probes) = status.register(|registry| {
         registry.register_collector(Box::new(RouteFigures(state.clone())));
@@ -220,6 +228,16 @@ impl Nameserver {
             tcp.push(bound.tcp);
         }
         let (answer, token) = (self.answer, stop.clone());
+        let (tell, samples) = watch::channel(None);
+        let log = LogFile::new(&self.config.name, &self.config.query_log);
+        let out = log.map(|file| {
+            let (out, batches) = mpsc::channel(querylog::BATCHES_MAX);
+            tasks.spawn("query-log-file", querylog::file::run(file, batches, traffic.clone()));
+            out
+        });
+        let name = self.config.name.clone();
+        let reading = querylog::run(name, traffic.clone(), state.clone(), tell, out, stop.clone());
+        tasks.spawn("query-log", reading);
         tasks.spawn_essential("dns-udp", serve::udp::run(udp, state.clone(), traffic.clone(), answer, token));
         tasks.spawn_essential("dns-tcp", serve::tcp::run(tcp, state, traffic, answer, stop.clone()));
 
@@ -239,6 +257,7 @@ impl Nameserver {
             intake,
             plans,
             statuses,
+            samples,
             views,
             tasks: tasks.clone(),
         };
@@ -256,6 +275,7 @@ struct Federation {
     intake: IntakeMetrics,
     plans: watch::Receiver<Option<Arc<RoutePlan>>>,
     statuses: watch::Receiver<Option<Arc<NameserverStatus>>>,
+    samples: watch::Receiver<Option<Arc<QuerySamples>>>,
     views: watch::Receiver<Option<Arc<View>>>,
     tasks: Tasks,
 }
@@ -274,13 +294,13 @@ impl Federation {
             return;
         };
         let current = Current::new(credentials);
-        let Federation { config, peer, hear, offers, intake, plans, statuses, views, tasks } = self;
+        let Federation { config, peer, hear, offers, intake, plans, statuses, samples, views, tasks } = self;
         tasks.spawn_essential("peers", peers::serve(peer, current.clone(), hear, intake, stop.clone()));
         let views = peers::send_views(config.name.clone(), plans, views, current.clone(), stop.clone());
         tasks.spawn_essential("views", views);
         tasks.spawn("renewal", identity::renew(config.clone(), current.clone(), stop.clone()));
         let (control, advertise) = (config.control.clone(), config.advertised().to_string());
-        let feed = feed::Feed { control, advertise, current, statuses, offers };
+        let feed = feed::Feed { control, advertise, current, statuses, samples, offers };
         feed.run(stop.clone()).await;
         stop.cancelled().await;
     }

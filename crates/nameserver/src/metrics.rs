@@ -2,6 +2,7 @@
 
 pub mod routes;
 
+use crate::querylog::Samples;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -21,7 +22,7 @@ use waggle_model::routing::Share;
 
 /// Header response codes (RFC 1035 §4.1.1): four bits.
 const RCODES: usize = 16;
-const RCODE_NAMES: [&str; RCODES] = [
+pub const RCODE_NAMES: [&str; RCODES] = [
     "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH",
     "NOTZONE", "11", "12", "13", "14", "15",
 ];
@@ -129,6 +130,7 @@ pub struct Traffic {
     pub tcp: Arc<Counters>,
     pub connections: Connections,
     pub threads_restarted: AtomicU64,
+    pub samples: Samples,
 }
 
 impl Traffic {
@@ -192,6 +194,16 @@ impl Collector for Traffic {
             }
         }
         self.connections.encode(&mut encoder)?;
+        let ((taken, missed), entries) = (self.samples.counts(), &self.samples.entries);
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        for (name, help, count) in [
+            ("query_samples", "Queries sampled", taken),
+            ("query_samples_lost", "Samples lost because nobody read them in time, or too long", missed),
+            ("query_log_entries", "Sampled queries written to the file", read(&entries.written)),
+            ("query_log_entries_lost", "Sampled queries that the disk did not take", read(&entries.lost)),
+        ] {
+            ConstCounter::new(count).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+        }
         let restarted = ConstCounter::new(self.threads_restarted.load(Ordering::Relaxed));
         let help = "Answering threads that ended and were started again";
         restarted.encode(encoder.encode_descriptor("dns_threads_restarted", help, None, MetricType::Counter)?)

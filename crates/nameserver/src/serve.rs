@@ -5,6 +5,7 @@ mod threads;
 pub mod udp;
 
 use crate::metrics::Tally;
+use crate::querylog::Sampler;
 use crate::state::Serving;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -91,11 +92,12 @@ fn udp_socket(address: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// A query as it arrived.
-struct Asked<'a> {
-    query: &'a [u8],
-    source: SocketAddr,
-    transport: Transport,
-    now: Timestamp,
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    pub query: &'a [u8],
+    pub source: SocketAddr,
+    pub transport: Transport,
+    pub now: Timestamp,
 }
 
 /// One query with everything that may go wrong contained: a panic costs this answer and nothing else.
@@ -105,8 +107,10 @@ fn contained(
     asked: &Asked<'_>,
     out: &mut [u8],
     tally: &mut Tally,
+    sampler: &mut Sampler,
 ) -> Option<usize> {
     let Asked { query, source, transport, now } = *asked;
+    let drawn = sampler.draw(now);
     let outcome = catch_unwind(AssertUnwindSafe(|| answer(serving?, query, source, transport, now, out)));
     let length = match outcome {
         Ok(length) => length,
@@ -116,7 +120,12 @@ fn contained(
         }
     };
     match length.and_then(|length| out.get(..length)) {
-        Some(reply) => tally.answered(reply),
+        Some(reply) => {
+            tally.answered(reply);
+            if let Some(drawn) = drawn {
+                sampler.keep(drawn, asked, reply);
+            }
+        }
         None => tally.dropped(),
     }
     length

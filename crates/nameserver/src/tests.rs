@@ -17,20 +17,20 @@ use waggle_model::health::Verdict;
 use waggle_wire::enroll::Saved;
 use waggle_wire::identity::Identity;
 
-mod control;
+pub(crate) mod control;
 pub(crate) mod fixture;
 mod sockets;
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
-struct Running {
-    dns: SocketAddr,
-    status: Status,
+pub(crate) struct Running {
+    pub(crate) dns: SocketAddr,
+    pub(crate) status: Status,
     statuses: watch::Receiver<Option<Arc<NameserverStatus>>>,
     tasks: Tasks,
 }
 
-fn run(nameserver: Nameserver) -> Running {
+pub(crate) fn run(nameserver: Nameserver) -> Running {
     let tasks = Tasks::new();
     let (dns, status, statuses) = (nameserver.listening()[0], nameserver.status(), nameserver.statuses());
     nameserver.spawn(&tasks).unwrap();
@@ -43,13 +43,13 @@ impl Running {
         tokio::time::timeout(Duration::from_secs(10), met).await.expect("such a status").unwrap();
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.tasks.shutdown(DEADLINE).await.unwrap();
     }
 }
 
 /// As if a plan had been taken in an earlier life.
-fn keep(data_dir: &Path, plan: &RoutePlan) {
+pub(crate) fn keep(data_dir: &Path, plan: &RoutePlan) {
     let shelf = Shelf::open(&data_dir.join("plans")).unwrap();
     shelf.keep(plan.generation, &offer(plan).json).unwrap();
 }
@@ -67,7 +67,7 @@ async fn exchange(stream: &mut TcpStream, query: &[u8]) -> Vec<u8> {
     reply
 }
 
-async fn ask_tcp(server: SocketAddr, message: &Message) -> Message {
+pub(crate) async fn ask_tcp(server: SocketAddr, message: &Message) -> Message {
     let mut stream = TcpStream::connect(server).await.unwrap();
     let reply = tokio::time::timeout(DEADLINE, exchange(&mut stream, &message.to_vec().unwrap())).await.unwrap();
     Message::from_vec(&reply).unwrap()

@@ -19,6 +19,17 @@ pub mod proto {
     pub mod document {
         tonic::include_proto!("waggle.document.v1");
     }
+    /// What a query log in this format holds.
+    pub mod dnstap {
+        tonic::include_proto!("dnstap");
+
+        impl Dnstap {
+            /// Its octets.
+            pub fn encode(&self) -> Vec<u8> {
+                prost::Message::encode_to_vec(self)
+            }
+        }
+    }
     pub mod identity {
         tonic::include_proto!("waggle.identity.v1");
     }

@@ -1,9 +1,11 @@
 //! What processes last said, as one value: taken from the session registries, or made by hand.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use waggle_model::observed::Observed;
 use waggle_model::plan::{EndpointVerdict, NameserverStatus};
 use waggle_model::rollout::NameserverFacts;
+use waggle_model::traffic::QuerySamples;
 use waggle_model::{ClusterName, Generation, NameserverName, Timestamp};
 use waggle_stack::policy::Policy;
 
@@ -34,6 +36,8 @@ pub struct SeenNameserver {
     pub last: Timestamp,
     pub version: String,
     pub status: Option<NameserverStatus>,
+    /// Who asked it for what lately.
+    pub samples: Option<Arc<QuerySamples>>,
 }
 
 impl Seen {

@@ -7,9 +7,10 @@ pub use session::Service;
 use super::now;
 use crate::reconcile::{SeenNameserver, Wake};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use waggle_model::NameserverName;
 use waggle_model::plan::NameserverStatus;
+use waggle_model::traffic::QuerySamples;
 
 pub struct Nameservers {
     table: Mutex<Table>,
@@ -85,6 +86,14 @@ impl Attached<'_> {
         drop(table);
         if news {
             self.nameservers.wake.now();
+        }
+    }
+
+    /// Nothing is decided by them, so nobody is woken.
+    fn samples(&self, samples: QuerySamples) {
+        if let Some(row) = self.nameservers.table().rows.get_mut(&self.name) {
+            row.samples = Some(Arc::new(samples));
+            row.last = now();
         }
     }
 }

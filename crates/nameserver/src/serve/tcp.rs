@@ -15,6 +15,7 @@ mod crowd;
 use super::threads::{self, WAIT, Work};
 use super::{Answer, Asked, contained};
 use crate::metrics::{Tally, Traffic};
+use crate::querylog::Sampler;
 use crate::state::{Serving, State};
 use arc_swap::Cache;
 use connection::{Buffers, Connection, Left};
@@ -95,6 +96,7 @@ struct Hall<'a> {
     connections: Vec<Option<Connection>>,
     blocked: usize,
     buffers: Buffers,
+    sampler: Sampler,
     events: [EpollEvent; EVENTS],
     /// How many of `events` are to be seen to.
     pending: usize,
@@ -112,6 +114,7 @@ impl<'a> Hall<'a> {
             connections: Vec::new(),
             blocked: 0,
             buffers: Buffers::default(),
+            sampler: server.traffic.samples.tcp(),
             events: [EpollEvent::empty(); EVENTS],
             pending: 0,
             now: Instant::now(),
@@ -218,10 +221,11 @@ impl<'a> Hall<'a> {
         let Some(Some(connection)) = self.connections.get_mut(seat as usize) else { return };
         let now = Timestamp(waggle_daemon::time::now());
         let (before, mut tally, mut asked_anything) = (connection.left, Tally::default(), false);
+        let sampler = &mut self.sampler;
         let left = connection.turn(&mut self.buffers, |query, source, out| {
             asked_anything = true;
             let asked = Asked { query, source, transport: Transport::Tcp, now };
-            contained(server.answer, serving, &asked, out, &mut tally)
+            contained(server.answer, serving, &asked, out, &mut tally, sampler)
         });
         server.traffic.tcp.add(&tally);
         let blocks = left == Left::Blocked && before == Left::Open;

@@ -11,6 +11,7 @@ mod schedule;
 use super::threads::{self, Work};
 use super::{Answer, Asked, contained};
 use crate::metrics::{Counters, Tally, Traffic};
+use crate::querylog::Sampler;
 use crate::state::{Serving, State};
 use arc_swap::Cache;
 use batch::{BATCH, Batch};
@@ -30,6 +31,9 @@ struct Worker {
     socket: UdpSocket,
     state: Arc<State>,
     counters: Arc<Counters>,
+    /// Makes the thread's sampler for the query log.
+    traffic: Arc<Traffic>,
+    number: usize,
     answer: Answer,
     processor: Option<usize>,
 }
@@ -46,7 +50,8 @@ pub async fn run(
     let workers = sockets.into_iter().enumerate().map(|(number, socket)| {
         let counters = traffic.udp.get(number).cloned().unwrap_or_default();
         let processor = (!processors.is_empty()).then(|| processors.get(number % processors.len()).copied()).flatten();
-        Worker { socket, state: state.clone(), counters, answer, processor }
+        let (state, traffic) = (state.clone(), traffic.clone());
+        Worker { socket, state, counters, traffic, number, answer, processor }
     });
     threads::run("dns-udp", workers.collect(), traffic.clone(), stop).await
 }
@@ -55,6 +60,7 @@ impl Work for Worker {
     fn run(&self, stop: &AtomicBool) -> io::Result<()> {
         schedule::settle(self.processor);
         let (mut batch, mut pace) = (Batch::new(), Pace::default());
+        let mut sampler = self.traffic.samples.sampler(self.number);
         let mut serving = Cache::new(self.state.cell());
         while !stop.load(Ordering::Relaxed) {
             let received = match batch.receive(&self.socket) {
@@ -69,7 +75,7 @@ impl Work for Worker {
             // Also after an empty wait: an old snapshot is let go of.
             let serving = serving.load();
             if received > 0 {
-                self.turn(&mut batch, received, serving.as_deref());
+                self.turn(&mut batch, received, serving.as_deref(), &mut sampler);
             }
             if let Some(pause) = pace.pause(received, BATCH, Instant::now()) {
                 thread::sleep(pause);
@@ -80,7 +86,7 @@ impl Work for Worker {
 }
 
 impl Worker {
-    fn turn(&self, batch: &mut Batch, received: usize, serving: Option<&Serving>) {
+    fn turn(&self, batch: &mut Batch, received: usize, serving: Option<&Serving>, sampler: &mut Sampler) {
         let now = Timestamp(waggle_daemon::time::now());
         let mut tally = Tally::default();
         for at in 0..received {
@@ -89,7 +95,7 @@ impl Worker {
                 continue;
             };
             let asked = Asked { query, source, transport: Transport::Udp, now };
-            if let Some(length) = contained(self.answer, serving, &asked, out, &mut tally) {
+            if let Some(length) = contained(self.answer, serving, &asked, out, &mut tally, sampler) {
                 batch.reply(at, length);
             }
         }

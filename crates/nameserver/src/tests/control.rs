@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 use waggle_model::Generation;
 use waggle_model::plan::{NameserverStatus, RoutePlan};
+use waggle_model::traffic::QuerySamples;
 use waggle_wire::channel::{self, Incoming};
 use waggle_wire::credentials::Current;
 use waggle_wire::document;
@@ -27,12 +28,13 @@ use waggle_wire::proto::route::{NameserverMessage, RouteMessage};
 use waggle_wire::tls::{self, ALPN_GRPC, Clients};
 use waggle_wire::token::{Kind, Token};
 
-pub(super) struct Control {
-    pub(super) address: SocketAddr,
-    pub(super) token: Token,
+pub(crate) struct Control {
+    pub(crate) address: SocketAddr,
+    pub(crate) token: Token,
     shared: Arc<Shared>,
     plans: watch::Sender<Option<Document>>,
     statuses: mpsc::UnboundedReceiver<NameserverStatus>,
+    samples: mpsc::UnboundedReceiver<QuerySamples>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -47,10 +49,11 @@ struct Service {
     shared: Arc<Shared>,
     plans: watch::Receiver<Option<Document>>,
     statuses: mpsc::UnboundedSender<NameserverStatus>,
+    samples: mpsc::UnboundedSender<QuerySamples>,
     stop: CancellationToken,
 }
 
-pub(super) async fn start() -> Control {
+pub(crate) async fn start() -> Control {
     let ca = Ca::new();
     let own = ca.issue(&Identity::Control);
     serve(Arc::new(Shared { ca, own }), "127.0.0.1:0".parse().unwrap()).await
@@ -61,10 +64,11 @@ async fn serve(shared: Arc<Shared>, address: SocketAddr) -> Control {
     let address = listener.local_addr().unwrap();
     let (plans, watched) = watch::channel(None);
     let (send, statuses) = mpsc::unbounded_channel();
+    let (tell, samples) = mpsc::unbounded_channel();
     let stop = CancellationToken::new();
     let config = tls::server(&shared.own, Clients::MayBeAnonymous, ALPN_GRPC).unwrap();
     let (incoming, accept) = Incoming::new(listener, config, stop.clone()).unwrap();
-    let service = Service { shared: shared.clone(), plans: watched, statuses: send, stop: stop.clone() };
+    let service = Service { shared: shared.clone(), plans: watched, statuses: send, samples: tell, stop: stop.clone() };
     let server = channel::grpc_server()
         .add_service(IdentityServer::new(service.clone()))
         .add_service(RoutesServer::new(service))
@@ -74,20 +78,20 @@ async fn serve(shared: Arc<Shared>, address: SocketAddr) -> Control {
         served.unwrap();
     });
     let token = Token::generate(Kind::Nameserver, document::digest(shared.own.get().ca().unwrap())).unwrap();
-    Control { address, token, shared, plans, statuses, stop, task }
+    Control { address, token, shared, plans, statuses, samples, stop, task }
 }
 
 impl Control {
-    pub(super) fn ca(&self) -> &Ca {
+    pub(crate) fn ca(&self) -> &Ca {
         &self.shared.ca
     }
 
-    pub(super) fn send(&self, plan: &RoutePlan) {
+    pub(crate) fn send(&self, plan: &RoutePlan) {
         self.plans.send_replace(Some(offer(plan)));
     }
 
     /// Waits for a status of that generation.
-    pub(super) async fn reported(&mut self, generation: Generation) -> NameserverStatus {
+    pub(crate) async fn reported(&mut self, generation: Generation) -> NameserverStatus {
         let wait = async {
             loop {
                 let status = self.statuses.recv().await.unwrap();
@@ -99,14 +103,20 @@ impl Control {
         tokio::time::timeout(Duration::from_secs(10), wait).await.expect("such a status")
     }
 
+    /// The next samples of queries.
+    pub(crate) async fn sampled(&mut self) -> QuerySamples {
+        let told = tokio::time::timeout(Duration::from_secs(10), self.samples.recv());
+        told.await.expect("samples are told").unwrap()
+    }
+
     /// Dies, and comes back at the same address.
-    pub(super) async fn restart(self) -> Control {
+    pub(crate) async fn restart(self) -> Control {
         let (shared, address) = (self.shared.clone(), self.address);
         self.end().await;
         serve(shared, address).await
     }
 
-    pub(super) async fn end(self) {
+    pub(crate) async fn end(self) {
         self.stop.cancel();
         tokio::time::timeout(Duration::from_secs(5), self.task).await.expect("it ends").unwrap();
     }
@@ -142,11 +152,14 @@ impl Routes for Service {
         let mut inbound = request.into_inner();
         let hello = inbound.message().await?.unwrap();
         assert!(matches!(hello.kind, Some(In::Hello(_))), "{hello:?}");
-        let statuses = self.statuses.clone();
+        let (statuses, samples) = (self.statuses.clone(), self.samples.clone());
         spawn(async move {
             while let Ok(Some(message)) = inbound.message().await {
-                let Some(In::Status(status)) = message.kind else { panic!("{message:?}") };
-                let _ = statuses.send(document::decode(&status).unwrap());
+                match message.kind {
+                    Some(In::Status(status)) => drop(statuses.send(document::decode(&status).unwrap())),
+                    Some(In::Samples(told)) => drop(samples.send(document::decode(&told).unwrap())),
+                    _ => panic!("{message:?}"),
+                }
             }
         });
         let plans = tokio_stream::wrappers::WatchStream::new(self.plans.clone());

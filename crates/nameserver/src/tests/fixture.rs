@@ -121,6 +121,7 @@ pub fn config(name: &str, data_dir: &Path) -> Config {
         geo_database: None,
         status_listen: None,
         user: None,
+        query_log: Default::default(),
         telemetry: Default::default(),
     }
 }

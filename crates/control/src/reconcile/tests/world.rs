@@ -176,7 +176,13 @@ impl World {
             traffic: Vec::new(),
             refused: None,
         };
-        let seen = SeenNameserver { connected: true, last: self.now, version: "test".into(), status: Some(status) };
+        let seen = SeenNameserver {
+            connected: true,
+            last: self.now,
+            version: "test".into(),
+            status: Some(status),
+            samples: None,
+        };
         self.seen.nameservers.insert(name, seen);
     }
 

@@ -13,6 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use waggle_daemon::Tasks;
 use waggle_model::plan::NameserverStatus;
+use waggle_model::traffic::{QuerySamples, SAMPLES_BYTES_MAX};
 use waggle_model::{NameserverName, Timestamp};
 use waggle_wire::document::decode;
 use waggle_wire::identity::{Identity, of_peer_since};
@@ -51,6 +52,11 @@ impl Rpc for Service {
         self.tasks.spawn_within("nameserver session", SESSIONS_MAX, session).map_err(full)?;
         Ok(Response::new(ReceiverStream::new(answers)))
     }
+}
+
+fn said_by(name: &NameserverName, said: &NameserverName) -> Result<(), Status> {
+    let other = || Status::permission_denied(format!("the document is that of {said}"));
+    if name == said { Ok(()) } else { Err(other()) }
 }
 
 fn second(name: &NameserverName) -> Status {
@@ -118,14 +124,23 @@ impl Service {
                 Ok(Err(status)) => return status,
                 Err(_) => return Status::deadline_exceeded("the nameserver said nothing for 5 s"),
             };
-            let Some(nameserver_message::Kind::Status(document)) = message.kind else {
-                return Status::invalid_argument("hello is said once, then only statuses");
-            };
-            match decode::<NameserverStatus>(&document) {
-                Ok(status) if status.name != *name => {
-                    return Status::permission_denied(format!("the status is that of {}", status.name));
+            let taken = match message.kind {
+                Some(nameserver_message::Kind::Status(document)) => decode::<NameserverStatus>(&document)
+                    .map(|status| said_by(name, &status.name.clone()).map(|()| attached.status(status))),
+                Some(nameserver_message::Kind::Samples(document)) if document.json.len() > SAMPLES_BYTES_MAX => {
+                    return Status::resource_exhausted(format!("samples have at most {SAMPLES_BYTES_MAX} octets"));
                 }
-                Ok(status) => attached.status(status),
+                Some(nameserver_message::Kind::Samples(document)) => decode::<QuerySamples>(&document)
+                    .map(|samples| said_by(name, &samples.name.clone()).map(|()| attached.samples(samples))),
+                Some(nameserver_message::Kind::Hello(_)) => {
+                    return Status::invalid_argument("hello is said once, then only statuses and samples");
+                }
+                // Of a newer kind than this control knows.
+                None => continue,
+            };
+            match taken {
+                Ok(Ok(())) => {}
+                Ok(Err(status)) => return status,
                 Err(error) => return Status::invalid_argument(waggle_daemon::tasks::chain(&error)),
             }
         }
