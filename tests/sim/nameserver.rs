@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use waggle_dns::{Health, Ledger, Snapshot, Transport, answer};
 use waggle_model::health::ProbeResult;
 use waggle_model::health::judge::{Judge, Persisted};
+use waggle_model::plan::intake;
 use waggle_model::plan::{LedgerEntry, NameserverStatus, RoutePlan};
 use waggle_model::routing::Share;
 use waggle_model::{ClusterName, Generation, NameserverName, Timestamp};
@@ -57,6 +58,10 @@ impl Nameserver {
         let have = self.disk.plan.as_ref().map(|(plan, sha256)| (plan.generation, sha256.as_slice()));
         if document::intake(have, offered) == Intake::Take {
             let plan: RoutePlan = document::decode(offered)?;
+            // Nothing that control does here is an accident: neither a rollout, nor a drain, nor having missed plans.
+            if let Some((before, _)) = &self.disk.plan {
+                intake::check(before, Generation(0), &plan)?;
+            }
             self.serve(&plan)?;
             self.disk.plan = Some((plan, offered.sha256.to_vec()));
         }
@@ -111,6 +116,7 @@ impl Nameserver {
             started: self.started,
             traffic: Vec::new(),
             refused: None,
+            overrides: Vec::new(),
         })
     }
 

@@ -289,6 +289,7 @@ fn plan(generation: u64) -> Result<RoutePlan> {
         addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))],
         drained: None,
         release: None,
+        forced: None,
     });
     let check = Check {
         kind: CheckKind::Tcp,

@@ -159,6 +159,8 @@ fn routes() -> Routes {
         .add("delete", "/v1/nameservers/{name}", clusters::forget_nameserver)
         .add("get", "/v1/routes", routes::all)
         .add("get", "/v1/routes/{name}", routes::one)
+        .add("post", "/v1/routes/{name}/force", routes::force)
+        .add("post", "/v1/routes/{name}/unforce", routes::unforce)
         .add("get", "/v1/federation", federation::get)
         .add("put", "/v1/federation", federation::put.layer(large(FEDERATION_BYTES_MAX)))
         .add("get", "/v1/registries", registries::all)

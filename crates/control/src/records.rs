@@ -98,6 +98,9 @@ pub struct ForceRecord {
     pub reason: String,
 }
 
+/// Verdicts in force at a time.
+pub const FORCED_VERDICTS_MAX: usize = 1000;
+
 /// An agent that joined.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentIdentity {

@@ -159,7 +159,7 @@ fn drifted(cluster: &ClusterName, stack: &StackName, drift: &[String]) -> Vec<St
 }
 
 /// What needs a person.
-pub fn attention(loaded: &Loaded, seen: &Seen, problems: &[String]) -> Vec<String> {
+pub fn attention(loaded: &Loaded, seen: &Seen, problems: &[String], now: Timestamp) -> Vec<String> {
     let mut found: Vec<String> = problems.to_vec();
     for name in loaded.state.federation.clusters.keys() {
         match seen.agents.get(name) {
@@ -198,8 +198,24 @@ pub fn attention(loaded: &Loaded, seen: &Seen, problems: &[String]) -> Vec<Strin
             found.push(format!("rollout {} of {} is {}", rollout.id, rollout.stack, rollout.state));
         }
     }
+    found.extend(overrides(seen));
+    for (route, clusters) in &loaded.state.forced {
+        let holds = clusters.iter().filter(|(_, forced)| forced.holds(now));
+        found.extend(holds.map(|(cluster, forced)| format!("route {route} in {cluster} is {forced}")));
+    }
     for (cluster, drain) in &loaded.drains {
         found.push(format!("cluster {cluster} is drained by {}: {}", drain.by, drain.reason));
     }
     found
+}
+
+/// What operators told nameservers directly, and who obeys.
+fn overrides(seen: &Seen) -> Vec<String> {
+    let mut told: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for (name, one) in seen.nameservers.iter().filter(|(_, one)| one.connected) {
+        for active in one.status.iter().flat_map(|status| &status.overrides) {
+            told.entry(active.to_string()).or_default().push(name.as_str());
+        }
+    }
+    told.into_iter().map(|(text, by)| format!("override at {}: {text}", by.join(", "))).collect()
 }

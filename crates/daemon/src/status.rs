@@ -120,8 +120,14 @@ pub fn router(status: Status) -> Router {
 
 /// Serves the three paths until `token` is cancelled.
 pub async fn serve(listener: TcpListener, status: Status, token: CancellationToken) {
+    serve_with(listener, status, Router::new(), token).await;
+}
+
+/// Serves the three paths and `more` until `token` is cancelled.
+pub async fn serve_with(listener: TcpListener, status: Status, more: Router, token: CancellationToken) {
     let listener = listener::Bounded::new(listener, MAX_CONNECTIONS);
-    let server = axum::serve(listener, router(status)).with_graceful_shutdown(token.clone().cancelled_owned());
+    let server =
+        axum::serve(listener, router(status).merge(more)).with_graceful_shutdown(token.clone().cancelled_owned());
     let patience = async {
         token.cancelled().await;
         tokio::time::sleep(CLOSE_GRACE).await;

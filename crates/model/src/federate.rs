@@ -50,7 +50,7 @@ pub fn desired(cluster: &ClusterName, state: &State) -> Desired {
 }
 
 /// What nameservers should answer, and everything that could not be expressed in it. Generation, time of issue and what is
-/// said about the change are empty: control assigns them. Build again when an operator's drain ends (`now` decides that and nothing else).
+/// said about the change are empty: control assigns them. Build again when an operator's drain or verdict ends (`now` decides that and nothing else).
 pub fn route_plan(state: &State, now: Timestamp) -> (RoutePlan, Vec<Problem>) {
     let (routes, problems) = routes::routes(state, now);
     let clusters = state.federation.clusters.iter().map(|(name, cluster)| {
@@ -68,6 +68,7 @@ pub fn route_plan(state: &State, now: Timestamp) -> (RoutePlan, Vec<Problem>) {
         nameservers: state.nameservers.clone(),
         health: state.federation.health.clone(),
         safety: state.federation.safety,
+        override_keys: state.federation.override_keys.clone(),
         change: Change::default(),
     };
     (plan, problems)

@@ -1,6 +1,7 @@
 //! The federation as the operator describes it: clusters, zones, client map, default policies.
 
 use crate::health::HealthPolicy;
+use crate::health::overrides::{KEYS_MAX, PublicKey};
 use crate::plan::intake::Safety;
 use crate::time::millis;
 use crate::{ClusterName, DomainName, NameserverName};
@@ -30,6 +31,9 @@ pub struct Federation {
     pub health: HealthPolicy,
     #[serde(default)]
     pub safety: Safety,
+    /// Whose signed overrides nameservers obey, also when control is gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub override_keys: Vec<PublicKey>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -142,6 +146,7 @@ impl Federation {
         let limits = [
             ("clusters", self.clusters.len(), CLUSTERS_MAX),
             ("zones", self.zones.len(), ZONES_MAX),
+            ("override_keys", self.override_keys.len(), KEYS_MAX),
             ("client_map", self.client_map.len(), CLIENT_MAP_MAX),
             ("zones.*.records", self.zones.values().map(|z| z.records.len()).sum(), RECORDS_MAX),
         ];

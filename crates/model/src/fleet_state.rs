@@ -3,6 +3,7 @@
 
 use crate::desired::Override;
 use crate::fleet::{BeatPolicy, Federation, NameserverPeer};
+use crate::health::forced::Forced;
 use crate::release::{ReleaseBody, ReleaseId};
 use crate::rollout::{Rollout, State as RolloutState, Step};
 use crate::{ClusterName, DomainName, StackName, Timestamp};
@@ -16,6 +17,8 @@ pub struct State {
     pub nameservers: Vec<NameserverPeer>,
     pub beat: BeatPolicy,
     pub drains: BTreeMap<ClusterName, OperatorDrain>,
+    /// Verdicts that people set, by route.
+    pub forced: BTreeMap<DomainName, BTreeMap<ClusterName, Forced>>,
     pub stacks: BTreeMap<StackName, StackState>,
 }
 
@@ -54,6 +57,11 @@ impl State {
     /// Why an operator keeps `cluster` out of answers at `now`, if so.
     pub fn operator_drain(&self, cluster: &ClusterName, now: Timestamp) -> Option<&OperatorDrain> {
         self.drains.get(cluster).filter(|drain| drain.until.is_none_or(|until| now < until))
+    }
+
+    /// The verdict that an operator forces for an endpoint at `now`, if so.
+    pub fn forced_verdict(&self, route: &DomainName, cluster: &ClusterName, now: Timestamp) -> Option<&Forced> {
+        self.forced.get(route)?.get(cluster).filter(|forced| forced.holds(now))
     }
 
     /// Routes of all stacks but `except`, and whose they are.

@@ -3,11 +3,14 @@
 //! The types here travel (views, statuses); the rules are in the submodules, as state machines that take `now`.
 
 pub mod endpoint;
+pub mod forced;
 pub mod judge;
+pub mod overrides;
 
 use crate::release::ReleaseId;
 use crate::time::millis;
 use crate::{ClusterName, DomainName, NameserverName, StackName, Timestamp};
+use overrides::Signed;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -98,6 +101,9 @@ pub struct View {
     /// nothing, and wholly where no cluster has a capacity.
     #[serde(default)]
     pub demand: BTreeMap<ClusterName, f64>,
+    /// What operators told the sender, for the receiver to check for itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<Signed>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,6 +3,8 @@
 pub mod intake;
 
 use crate::fleet::{Location, NameserverPeer, Zone};
+use crate::health::forced::Forced;
+use crate::health::overrides::{ActiveOverride, PublicKey};
 use crate::health::{HealthPolicy, Verdict};
 use crate::release::{AllDown, Check, Policy, ReleaseId};
 use crate::routing::Limited;
@@ -32,6 +34,9 @@ pub struct RoutePlan {
     pub health: HealthPolicy,
     #[serde(default, skip_serializing_if = "is_default")]
     pub safety: Safety,
+    /// Whose signed overrides nameservers obey.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub override_keys: Vec<PublicKey>,
     #[serde(default, skip_serializing_if = "Change::is_empty")]
     pub change: Change,
 }
@@ -72,6 +77,9 @@ pub struct Endpoint {
     pub drained: Option<String>,
     /// Release this cluster is meant to serve; a cluster that beats with another one is not readmitted (rejoin gate).
     pub release: Option<ReleaseId>,
+    /// An operator's verdict, which counts instead of the evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forced: Option<Forced>,
 }
 
 /// What a nameserver tells control once a second and after each change.
@@ -94,6 +102,9 @@ pub struct NameserverStatus {
     /// The newest plan it did not take, as long as it has taken none since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<RefusedPlan>,
+    /// What operators told nameservers directly.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<ActiveOverride>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -25,6 +25,21 @@ impl Timestamp {
         self.since(now)
     }
 
+    /// Day and time in UTC, `2026-11-21 12:00`, for what may last for days.
+    pub fn utc(self) -> String {
+        // Days from 0000-03-01 on, in eras of 400 years: leap days are then the last of their year.
+        let days = self.0 / 86_400_000 + 719_468;
+        let (era, of_era) = (days / 146_097, days % 146_097);
+        let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year + year / 4 - year / 100);
+        let shifted = (5 * of_year + 2) / 153;
+        let day = of_year - (153 * shifted + 2) / 5 + 1;
+        let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+        let year = year + era * 400 + u64::from(month <= 2);
+        let minutes = self.0 / 60_000 % 1440;
+        format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", minutes / 60, minutes % 60)
+    }
+
     /// Time of day in UTC, `12:00:05`, for reports.
     pub fn clock(self) -> String {
         let seconds = self.0 / 1000 % 86_400;
@@ -60,5 +75,25 @@ pub mod millis {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
         u64::deserialize(d).map(Duration::from_millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        for (seconds, text) in [
+            (0, "1970-01-01 00:00"),
+            (951_782_340, "2000-02-28 23:59"),
+            (951_782_400, "2000-02-29 00:00"),
+            (1_709_251_199, "2024-02-29 23:59"),
+            (1_709_251_200, "2024-03-01 00:00"),
+            (1_798_761_599, "2026-12-31 23:59"),
+            (4_107_542_400, "2100-03-01 00:00"),
+        ] {
+            assert_eq!(Timestamp(seconds * 1000).utc(), text);
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! file of verdicts) follows from the same conclusion. A lock around the judge was rejected: with several writers nobody
 //! could say which conclusion was published last.
 
+mod overrides;
 mod spill;
 mod verdicts;
 
@@ -12,6 +13,7 @@ pub use verdicts::{VerdictError, VerdictFile};
 
 use crate::demand::Meter;
 use crate::metrics::{IntakeMetrics, Traffic};
+use crate::overrides::{Given, OverrideFile};
 use crate::plan::{Compiled, News};
 use crate::probe::Report;
 use crate::state::{Serving, State, Swapper};
@@ -55,6 +57,7 @@ pub struct Inputs {
     pub probes: mpsc::Receiver<Report>,
     pub heard: mpsc::Receiver<Heard>,
     pub plans: mpsc::Receiver<News>,
+    pub overrides: mpsc::Receiver<Given>,
 }
 
 /// What others read. Each value is whole and replaces the one before.
@@ -76,6 +79,9 @@ pub struct HealthLoop {
     /// From before the start, until the first plan.
     kept: Option<Persisted>,
     saver: Saver,
+    override_file: OverrideFile,
+    /// The next override is looked at no earlier.
+    next_override: Instant,
     outputs: Outputs,
     traffic: Arc<Traffic>,
     metrics: IntakeMetrics,
@@ -125,6 +131,8 @@ impl HealthLoop {
             serving: None,
             refused: None,
             kept,
+            override_file: OverrideFile(file.0.with_file_name("overrides.json")),
+            next_override: Instant::now(),
             saver: Saver::new(file),
             outputs,
             traffic,
@@ -135,6 +143,18 @@ impl HealthLoop {
             metered: None,
             next_judgement: Instant::now(),
         }
+    }
+
+    /// Reads overrides from before the start; blocks.
+    pub fn restore_overrides(&mut self, file: OverrideFile) {
+        match file.read() {
+            Ok(kept) => self.judge.restore_overrides(kept),
+            Err(error) => {
+                let error = waggle_daemon::tasks::chain(&error);
+                tracing::error!(error, "overrides from before the start are lost; send them again");
+            }
+        }
+        self.override_file = file;
     }
 
     /// Answers from a plan from now on, with verdicts as far as they are known.
@@ -183,7 +203,8 @@ impl HealthLoop {
                     News::Refused(refused) => self.tell_refused(refused, now()),
                 },
                 1.. = inputs.probes.recv_many(&mut reports, TAKEN_AT_ONCE) => self.take_reports(&mut reports),
-                1.. = inputs.heard.recv_many(&mut heard, TAKEN_AT_ONCE) => self.take_heard(&mut heard, now()),
+                1.. = inputs.heard.recv_many(&mut heard, TAKEN_AT_ONCE) => self.take_heard(&mut heard, now()).await,
+                Some(given) = inputs.overrides.recv() => self.take_override(given).await,
                 _ = ticks.tick() => {}
                 _ = settle.tick(), if !self.swapper.is_settled() => {}
             }
@@ -202,14 +223,21 @@ impl HealthLoop {
         }
     }
 
-    fn take_heard(&mut self, heard: &mut Vec<Heard>, now: Timestamp) {
+    async fn take_heard(&mut self, heard: &mut Vec<Heard>, now: Timestamp) {
         for message in heard.drain(..) {
+            let mut passed_on = Vec::new();
             let (kind, outcome) = match message {
                 Heard::Beat(beat) => ("beat", self.judge.beat(now, beat)),
-                Heard::View(view) => ("view", self.judge.view(now, view)),
+                Heard::View(mut view) => {
+                    passed_on = std::mem::take(&mut view.overrides);
+                    ("view", self.judge.view(now, view))
+                }
             };
             match outcome {
-                Ok(()) => self.metrics.taken(kind),
+                Ok(()) => {
+                    self.metrics.taken(kind);
+                    self.take_passed_on(passed_on, now).await;
+                }
                 Err(refused) => {
                     self.metrics.refused(kind);
                     tracing::debug!(%refused, "a {kind} is not used");
@@ -262,17 +290,16 @@ impl HealthLoop {
                 started: self.started,
                 traffic,
                 refused: self.refused.clone(),
+                overrides: self.judge.active_overrides(now),
             })));
             self.published.status_at = Some(instant);
             self.published.verdicts = verdicts;
         }
         let view = View { demand: self.spill.demand().clone(), ..self.judge.own_view(now) };
-        let changed = self
-            .outputs
-            .view
-            .borrow()
-            .as_ref()
-            .is_none_or(|last| last.entries != view.entries || last.self_suspect != view.self_suspect);
+        let changed = self.outputs.view.borrow().as_ref().is_none_or(|last| {
+            let same = last.entries == view.entries && last.overrides == view.overrides;
+            !same || last.self_suspect != view.self_suspect
+        });
         if changed || due(self.published.view_at) {
             self.outputs.view.send_replace(Some(Arc::new(view)));
             self.published.view_at = Some(instant);

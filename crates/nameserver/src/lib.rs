@@ -15,6 +15,7 @@ pub mod feed;
 pub mod health;
 pub mod identity;
 mod metrics;
+pub mod overrides;
 pub mod peers;
 pub mod plan;
 mod privileges;
@@ -29,6 +30,7 @@ use health::{HealthLoop, Inputs, Outputs, VerdictFile};
 use identity::{IdentityError, Start};
 use metrics::routes::RouteFigures;
 use metrics::{IntakeMetrics, ProbeMetrics, Traffic, Verdicts};
+use overrides::OverrideFile;
 use plan::Keeper;
 use plan::geo::GeoFile;
 use plan::shelf::Shelf;
@@ -144,6 +146,7 @@ pub fn build(config: Config) -> Result<Nameserver, BuildError> {
     let file = VerdictFile(config.data_dir.join("verdicts.json"));
     let mut judge =
         HealthLoop::new(config.name.clone(), state.clone(), file, outputs, traffic.clone(), intake.clone(), now);
+    judge.restore_overrides(OverrideFile(config.data_dir.join("overrides.json")));
     if let Some(compiled) = keeper.start() {
         judge.take_plan(compiled, now);
     }
@@ -216,9 +219,11 @@ impl Nameserver {
     pub fn spawn(self, tasks: &Tasks) -> io::Result<()> {
         let stop = tasks.token();
         let Shared { state, traffic, intake, probes, plans, statuses, views } = self.shared;
+        let (give, given) = mpsc::channel(overrides::GIVEN_MAX);
         if let Some(listener) = self.status_listener {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            tasks.spawn("status", waggle_daemon::status::serve(listener, self.status, stop.clone()));
+            let more = overrides::router(give);
+            tasks.spawn("status", waggle_daemon::status::serve_with(listener, self.status, more, stop.clone()));
         }
         let peer = tokio::net::TcpListener::from_std(self.peer)?;
         let (mut udp, mut tcp) = (Vec::new(), Vec::new());
@@ -245,7 +250,7 @@ impl Nameserver {
         let (taken, compiled) = mpsc::channel(plan::COMPILED_MAX);
         let (reports, reported) = mpsc::channel(probe::REPORTS_MAX);
         let (hear, heard) = mpsc::channel(health::HEARD_MAX);
-        let inputs = Inputs { probes: reported, heard, plans: compiled };
+        let inputs = Inputs { probes: reported, heard, plans: compiled, overrides: given };
         tasks.spawn_essential("plans", plan::run(self.keeper, offered, taken, intake.clone(), stop.clone()));
         tasks.spawn_essential("health", self.judge.run(inputs, stop.clone()));
         tasks.spawn_essential("probes", probe::run(plans.clone(), reports, probes, stop.clone()));

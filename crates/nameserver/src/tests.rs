@@ -19,6 +19,7 @@ use waggle_wire::identity::Identity;
 
 pub(crate) mod control;
 pub(crate) mod fixture;
+mod overrides;
 mod sockets;
 
 const DEADLINE: Duration = Duration::from_secs(5);

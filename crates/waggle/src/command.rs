@@ -11,6 +11,7 @@ pub mod image;
 pub mod login;
 pub mod nameserver;
 pub mod node;
+pub mod overrides;
 pub mod registry;
 pub mod release;
 pub mod role;
@@ -95,6 +96,7 @@ pub enum Command {
     Nameserver(nameserver::Args),
     Registry(registry::Args),
     Apply(apply::Args),
+    Override(overrides::Args),
     Why(why::Args),
     Completion(completion::Args),
     Up(up::Args),
@@ -127,6 +129,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Cluster(args) => talk("cluster", cluster::run(args, global)),
         Command::Registry(args) => talk("registry", registry::run(args, global)),
         Command::Apply(args) => talk("apply", apply::run(args, global)),
+        Command::Override(args) => overrides::run(args, global),
         Command::Why(args) => talk("why", why::run(args, global)),
         Command::Completion(args) => completion::run(args),
         Command::Up(args) => up::run(args),

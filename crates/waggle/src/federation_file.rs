@@ -16,6 +16,7 @@ use std::io;
 use std::net::IpAddr;
 use waggle_model::fleet::{Cluster, Federation, Location};
 use waggle_model::health::HealthPolicy;
+use waggle_model::health::overrides::PublicKey;
 use waggle_model::plan::intake::Safety;
 use waggle_model::{ClusterName, DomainName};
 use waggle_stack::Problem;
@@ -39,12 +40,15 @@ pub fn parse(file: &str, text: &str, read: &dyn Fn(&str) -> io::Result<String>) 
 }
 
 fn federation(d: &Decoder, root: &Node, read: &dyn Fn(&str) -> io::Result<String>) -> Federation {
-    d.keys(root, "", &["clusters", "zones", "client_map", "health", "safety"]);
+    d.keys(root, "", &["clusters", "zones", "client_map", "health", "safety", "override_keys"]);
     Federation {
         clusters: d.names(root, "clusters", |node, at, _: &ClusterName| cluster(d, node, at)),
         zones: d.names(root, "zones", |node, at, name: &DomainName| zone::zone(d, node, at, name, read)),
         client_map: d.names(root, "client_map", |node, at, _: &IpNet| d.list(node, at, |one, at| d.parse(one, at))),
         health: root.get("health").map(|node| health(d, node)).unwrap_or_default(),
+        override_keys: d
+            .get(root, "", "override_keys", |one, at| Some(d.list(one, at, |key, at| d.parse::<PublicKey>(key, at))))
+            .unwrap_or_default(),
         safety: root.get("safety").map(|node| safety(d, node)).unwrap_or_default(),
     }
 }

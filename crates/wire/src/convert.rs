@@ -1,10 +1,14 @@
 //! Conversions between messages and the model. `TryFrom` with typed errors: the model never sees a half-filled value.
 
+use crate::document::canonical;
 use crate::proto::route as wire;
+use waggle_model::health::overrides::OVERRIDES_MAX;
 use waggle_model::health::{Beat, BeatStack, View, ViewEntry};
 use waggle_model::name::InvalidName;
 use waggle_model::release::ReleaseId;
 
+/// Bytes of one override in a view; a larger one is passed over.
+pub const OVERRIDE_BYTES_MAX: usize = 8 * 1024;
 /// Entries a beat or view may carry; a larger one is refused.
 pub const ENTRIES_MAX: usize = 100_000;
 
@@ -92,6 +96,7 @@ impl From<&View> for wire::View {
             self_suspect: view.self_suspect,
             entries: entries.collect(),
             demand: demand.collect(),
+            overrides: view.overrides.iter().filter_map(|one| Some(canonical(one).ok()?.into())).collect(),
         }
     }
 }
@@ -102,6 +107,9 @@ impl TryFrom<wire::View> for View {
     fn try_from(view: wire::View) -> Result<Self, InvalidMessage> {
         bounded(view.entries.len())?;
         bounded(view.demand.len())?;
+        // One that cannot be read is no reason to be deaf to the rest of the view.
+        let overrides = view.overrides.iter().take(OVERRIDES_MAX).filter(|one| one.len() <= OVERRIDE_BYTES_MAX);
+        let overrides = overrides.filter_map(|one| serde_json::from_slice(one).ok());
         let demand = view.demand.into_iter().map(|one| Ok((one.cluster.parse()?, one.per_second)));
         let entries = view
             .entries
@@ -114,6 +122,7 @@ impl TryFrom<wire::View> for View {
             self_suspect: view.self_suspect,
             entries: entries.collect::<Result<_, InvalidMessage>>()?,
             demand: demand.collect::<Result<_, InvalidMessage>>()?,
+            overrides: overrides.collect(),
         })
     }
 }

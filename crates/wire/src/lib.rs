@@ -11,6 +11,7 @@ pub mod credentials;
 pub mod document;
 pub mod enroll;
 pub mod identity;
+pub mod override_key;
 pub mod tls;
 pub mod token;
 

@@ -120,6 +120,15 @@ pub(super) struct Force {
     pub(super) force: bool,
 }
 
+/// Refuses a reason that says nothing or too much.
+pub(super) fn reason(text: &str) -> Result<(), ApiError> {
+    if text.trim().is_empty() || text.len() > REASON_BYTES_MAX {
+        let message = format!("a reason of 1 to {REASON_BYTES_MAX} bytes is needed: others will read it");
+        return Err(ApiError::invalid(message));
+    }
+    Ok(())
+}
+
 pub(super) async fn drain(
     State(api): State<Api>,
     Extension(caller): Extension<Caller>,
@@ -127,11 +136,7 @@ pub(super) async fn drain(
     Query(Force { force }): Query<Force>,
     Body(wanted): Body<DrainRequest>,
 ) -> Result<Json<ClusterView>, ApiError> {
-    if wanted.reason.trim().is_empty() || wanted.reason.len() > REASON_BYTES_MAX {
-        return Err(ApiError::invalid(format!(
-            "a reason of 1 to {REASON_BYTES_MAX} bytes is needed: others will read it"
-        )));
-    }
+    reason(&wanted.reason)?;
     for _ in 0..super::rollouts::ATTEMPTS_MAX {
         let loaded = api.load().await?;
         known(&api, &loaded, &name).await?;

@@ -25,6 +25,6 @@ pub(super) async fn status(State(api): State<Api>) -> Result<Json<StatusView>, A
         rollouts,
         traffic,
         plan_generation: loaded.plan_generation(),
-        attention: views::attention(&loaded, &seen, &api.problems()),
+        attention: views::attention(&loaded, &seen, &api.problems(), now()),
     }))
 }

@@ -3,7 +3,7 @@
 
 mod routes;
 
-pub use routes::{RouteCluster, RouteEndpoint, RouteState, RouteSummary, RouteView};
+pub use routes::{ForceRequest, RouteCluster, RouteEndpoint, RouteState, RouteSummary, RouteView, UnforceRequest};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

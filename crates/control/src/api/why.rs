@@ -3,7 +3,7 @@
 
 use super::error::Query;
 use super::types::WhyView;
-use super::{Api, ApiError};
+use super::{Api, ApiError, now};
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
@@ -93,6 +93,9 @@ fn reasons(plan: &RoutePlan, verdicts: &[EndpointVerdict], route: &DomainName) -
         }
     }
     for endpoint in plan.routes.get(route).into_iter().flat_map(|route| &route.pool) {
+        if let Some(forced) = endpoint.forced.as_ref().filter(|forced| forced.holds(now())) {
+            reasons.insert(endpoint.cluster.clone(), forced.to_string());
+        }
         if let Some(why) = &endpoint.drained {
             reasons.insert(endpoint.cluster.clone(), format!("drained: {why}"));
         }

@@ -10,6 +10,7 @@ use crate::store::{Key, Result, Rev, Store};
 use std::collections::{BTreeMap, BTreeSet};
 use waggle_model::fleet::{Federation, NameserverPeer};
 use waggle_model::fleet_state::{OperatorDrain, StackState, State};
+use waggle_model::health::forced::Forced;
 use waggle_model::plan::RoutePlan;
 use waggle_model::release::{Release, ReleaseId};
 use waggle_model::{ClusterName, Generation, StackName};
@@ -67,6 +68,11 @@ pub async fn load(store: &dyn Store) -> Result<Loaded> {
         let drain = OperatorDrain { reason: found.value.reason.clone(), by: found.value.by.clone(), until: None };
         loaded.state.drains.insert(cluster.clone(), drain);
         loaded.drains.insert(cluster, found.value);
+    }
+    for (name, found) in list::<Forced>(store, keys::FORCED).await? {
+        let Some((route, cluster)) = name.split_once('/') else { continue };
+        let (Ok(route), Ok(cluster)) = (route.parse(), cluster.parse()) else { continue };
+        loaded.state.forced.entry(route).or_default().insert(cluster, found.value);
     }
     for (name, found) in list::<Stack>(store, keys::STACKS).await? {
         let Ok(name) = name.parse::<StackName>() else { continue };

@@ -2,7 +2,7 @@
 
 use crate::store::Key;
 use waggle_model::release::ReleaseId;
-use waggle_model::{ClusterName, NameserverName, StackName};
+use waggle_model::{ClusterName, DomainName, NameserverName, StackName};
 
 /// Written by every change that the reconciler must take into account.
 pub const EPOCH: &str = "epoch";
@@ -10,6 +10,8 @@ pub const STACKS: &str = "stack/";
 pub const RELEASES: &str = "release/";
 pub const ROLLOUTS: &str = "rollout/";
 pub const DRAINS: &str = "drain/";
+/// Verdicts that people set.
+pub const FORCED: &str = "forced/";
 pub const AGENTS: &str = "identity/agent/";
 pub const NAMESERVERS: &str = "identity/nameserver/";
 pub const TOKENS: &str = "token/";
@@ -54,6 +56,10 @@ pub fn rollout(id: u64) -> Key {
 
 pub fn drain(cluster: &ClusterName) -> Key {
     Key::new(format!("{DRAINS}{cluster}"))
+}
+
+pub fn forced(route: &DomainName, cluster: &ClusterName) -> Key {
+    Key::new(format!("{FORCED}{route}/{cluster}"))
 }
 
 pub fn agent(cluster: &ClusterName) -> Key {

@@ -89,7 +89,9 @@ fn plan_route(
     offer_alike(&mut pool, &route.name, problems);
     let endpoints = pool.into_iter().map(|(cluster, addresses)| {
         let release = stack.wanted(cluster).release;
-        Endpoint { cluster: cluster.clone(), addresses, drained: drained(state, stack, route, cluster, now), release }
+        let drained = drained(state, stack, route, cluster, now);
+        let forced = state.forced_verdict(&route.name, cluster, now).cloned();
+        Endpoint { cluster: cluster.clone(), addresses, drained, release, forced }
     });
     let pool: Vec<_> = endpoints.collect();
     if pool.is_empty() {

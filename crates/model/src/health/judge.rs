@@ -12,6 +12,7 @@ mod decide;
 mod intake;
 mod judgement;
 mod mask;
+mod overruled;
 mod persist;
 mod ramp;
 mod suspicion;
@@ -22,6 +23,8 @@ pub use persist::{Persisted, PersistedVerdict, UNFIT_KEPT};
 pub use suspicion::SUSPICION_MAX;
 
 use super::endpoint::{Endpoint, EndpointState};
+use super::forced::Forced;
+use super::overrides::{Overrides, PublicKey};
 use super::{Beat, HealthPolicy, Verdict};
 use crate::plan::{EndpointVerdict, PlanRoute};
 use crate::{ClusterName, DomainName, Generation, NameserverName, StackName, Timestamp};
@@ -53,6 +56,8 @@ pub struct Judge {
     /// Runs of failures that began until then are not held against this observer itself.
     trusted: Timestamp,
     last_good: BTreeMap<DomainName, BTreeSet<ClusterName>>,
+    overrides: Overrides,
+    override_keys: Vec<PublicKey>,
 }
 
 /// What is known about one endpoint.
@@ -123,6 +128,8 @@ impl Judge {
             suspicion: None,
             trusted: Timestamp::default(),
             last_good: BTreeMap::new(),
+            overrides: Overrides::default(),
+            override_keys: Vec::new(),
         }
     }
 
@@ -179,21 +186,28 @@ impl Judge {
         let mut left = false;
         for endpoint in &route.pool {
             let (verdict, reason, votes) = self.weigh(name, route, &endpoint.cluster, electorate, now);
-            let gate = self.gate(route, endpoint, now);
+            let (forced, drained) = self.said_of(name, endpoint, now);
+            let forced = forced.as_ref();
+            let gate = self.gate(route, endpoint, now).filter(|_| forced.is_none());
             let Some(known) = self.known_mut(name, &endpoint.cluster) else { continue };
+            // The evidence is followed all the same: it counts again the moment the forced verdict ends.
             if verdict != Verdict::Unknown {
                 known.settled = Some(verdict.clone());
             }
-            known.verdict = Some(verdict.clone());
-            let fit = !matches!(known.settled, Some(Verdict::Unfit(_)));
-            let gate = gate.filter(|_| known.answered == Some(false) && fit && endpoint.drained.is_none());
-            let answered = fit && endpoint.drained.is_none() && gate.is_none();
+            let fit = forced.map_or(!matches!(known.settled, Some(Verdict::Unfit(_))), |forced| forced.fit);
+            let reason = forced.map_or(reason, |forced| Reason::Forced(forced.clone()));
+            let verdict = forced.map_or(verdict, Forced::verdict);
+            // Nobody but this nameserver knows of a drain by override, and to others the endpoint is not to be relied on.
+            let overruled = drained.clone().filter(|_| endpoint.drained.is_none()).map(Verdict::Unfit);
+            known.verdict = Some(overruled.unwrap_or_else(|| verdict.clone()));
+            let gate = gate.filter(|_| known.answered == Some(false) && fit && drained.is_none());
+            let answered = fit && drained.is_none() && gate.is_none();
             match (known.answered.replace(answered), answered) {
                 (Some(false), true) => known.back = Some(now),
                 (Some(true), false) => left = true,
                 _ => {}
             }
-            let (cluster, drained) = (endpoint.cluster.clone(), endpoint.drained.clone());
+            let cluster = endpoint.cluster.clone();
             judged.push(EndpointJudgement {
                 cluster,
                 verdict,

@@ -38,7 +38,8 @@ fn start(directory: &Path) -> Running {
     let (heard, heard_in) = mpsc::channel(16);
     let (plans, plans_in) = mpsc::channel(1);
     let stop = CancellationToken::new();
-    let inputs = Inputs { probes: probes_in, heard: heard_in, plans: plans_in };
+    let (_, overrides) = mpsc::channel(1);
+    let inputs = Inputs { probes: probes_in, heard: heard_in, plans: plans_in, overrides };
     let task = spawn(health.run(inputs, stop.clone()));
     Running { state, probes, heard, plans, status, view, ready, stop, task }
 }

@@ -52,7 +52,15 @@ fn beat(cluster: &str, seq: u64) -> Beat {
 
 fn view(from: &str, seq: u64) -> View {
     let from = from.parse::<NameserverName>().unwrap();
-    View { from, boot: 1, seq, self_suspect: false, entries: Vec::new(), demand: Default::default() }
+    View {
+        from,
+        boot: 1,
+        seq,
+        self_suspect: false,
+        entries: Vec::new(),
+        demand: Default::default(),
+        overrides: Vec::new(),
+    }
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ pub fn plan(generation: u64, clusters: &[(&str, &str)]) -> RoutePlan {
         addresses: vec![address.parse().unwrap()],
         drained: None,
         release: None,
+        forced: None,
     };
     let mut pool: Vec<_> = clusters.iter().map(endpoint).collect();
     pool.sort_by(|a, b| a.cluster.cmp(&b.cluster));

@@ -6,16 +6,21 @@ use crate::client::url::encode;
 use crate::command::Global;
 use crate::exit::{Exit, Failure};
 use crate::output;
+use crate::terminal;
+use http::Method;
+use std::time::Duration;
 pub use table::{details, table, traffic};
-use waggle_control::api::types::{RouteSummary, RouteView};
-use waggle_model::{DomainName, Timestamp};
+use waggle_control::api::types::{ForceRequest, RouteSummary, RouteView, UnforceRequest};
+use waggle_model::{ClusterName, DomainName, Timestamp};
 
 /// See how users are steered: which clusters each name is answered with, and why
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   waggle route ls
-  waggle route show www.shop.example")]
+  waggle route show www.shop.example
+  waggle route force www.shop.example eu-1 unfit --for 1h --reason 'disk is dying'
+  waggle route unforce www.shop.example eu-1")]
 pub struct Args {
     #[command(subcommand)]
     action: Action,
@@ -35,12 +40,56 @@ Examples:
     /// Show one route: its terms, addresses, what each nameserver says of it, and who asks
     #[command(after_help = "Example:\n  waggle route show www.shop.example")]
     Show { name: DomainName },
+    /// Set a cluster's verdict for one route over what is observed, for a time
+    #[command(after_help = "\
+Nameservers go by it, also while control is away, until the time is over; then what they observe counts again at once.
+A drained cluster stays out, however fit. If all clusters of a route are unfit, its all_down rule decides as always.
+
+Examples:
+  waggle route force www.shop.example eu-1 unfit --for 1h --reason 'disk is dying'
+  waggle route force www.shop.example eu-1 fit --for 20m --reason 'the check is wrong, fix is on its way'")]
+    Force {
+        name: DomainName,
+        cluster: ClusterName,
+        verdict: Word,
+        /// Over by itself after that; up to 7d
+        #[arg(long = "for", value_name = "TIME", value_parser = crate::duration::parse)]
+        duration: Duration,
+        /// Why, for those who wonder later
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Let what is observed of a cluster count again
+    #[command(after_help = "Example:\n  waggle route unforce www.shop.example eu-1")]
+    Unforce { name: DomainName, cluster: ClusterName },
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Word {
+    Fit,
+    Unfit,
 }
 
 pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
     let client = global.client()?;
     let now = Timestamp(waggle_daemon::time::now());
+    let path = |name: &DomainName, rest: &str| format!("/v1/routes/{}{rest}", encode(name.as_str()));
     match args.action {
+        Action::Force { name, cluster, verdict, duration, reason } => {
+            let fit = matches!(verdict, Word::Fit);
+            let body = ForceRequest { cluster: cluster.clone(), fit, duration, reason };
+            client.tell(Method::POST, &path(&name, "/force"), Some(&body)).await?;
+            let until = now.after(duration).utc();
+            let word = if fit { "fit" } else { "unfit" };
+            terminal::note(&format!(
+                "{cluster} counts as {word} for {name} until {until} UTC; `waggle route unforce {name} {cluster}` ends it."
+            ));
+        }
+        Action::Unforce { name, cluster } => {
+            let body = UnforceRequest { cluster: cluster.clone() };
+            client.tell(Method::POST, &path(&name, "/unforce"), Some(&body)).await?;
+            terminal::note(&format!("What is observed of {cluster} counts again for {name}."));
+        }
         Action::Ls => {
             let routes: Vec<RouteSummary> = client.get("/v1/routes").await?;
             output::show(global.format, &routes, |colour| table(&routes).render(colour))?;

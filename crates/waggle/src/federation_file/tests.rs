@@ -101,7 +101,7 @@ more: 1
         "15:9: the record has no name",
         "17:3: invalid IP address syntax",
         "18:16: expected a whole number from 0 to 255",
-        "19:1: unknown key \"more\" | known here: clusters, zones, client_map, health, safety",
+        "19:1: unknown key \"more\" | known here: clusters, zones, client_map, health, safety, override_keys",
     ];
     assert_eq!(problems(text), want);
 }

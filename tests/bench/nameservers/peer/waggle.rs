@@ -64,7 +64,13 @@ pub fn plan(generation: u64, rules: &[Rule]) -> Result<RoutePlan> {
         client_map.insert(IpNet::new(IpAddr::V4(rule.address), rule.length)?, order(rule.site)?);
     }
     let endpoint = |(name, address): &(&str, std::net::Ipv4Addr)| -> Result<Endpoint> {
-        Ok(Endpoint { cluster: name.parse()?, addresses: vec![IpAddr::V4(*address)], drained: None, release: None })
+        Ok(Endpoint {
+            cluster: name.parse()?,
+            addresses: vec![IpAddr::V4(*address)],
+            drained: None,
+            release: None,
+            forced: None,
+        })
     };
     let pool: Vec<Endpoint> = SITES.iter().map(endpoint).collect::<Result<_>>()?;
     let policy = Policy::Nearest;

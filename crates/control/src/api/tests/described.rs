@@ -83,6 +83,8 @@ fn schemas_are_what_the_code_reads() {
     check::<super::super::types::ReleaseView>(&document, "ReleaseView");
     check::<super::super::types::WhyView>(&document, "WhyView");
     check::<super::super::types::RouteView>(&document, "RouteView");
+    check::<super::super::types::ForceRequest>(&document, "ForceRequest");
+    check::<super::super::types::UnforceRequest>(&document, "UnforceRequest");
     check::<super::super::types::StatusView>(&document, "StatusView");
     check::<super::super::types::Asked>(&document, "Asked");
     check::<super::super::types::LogEvent>(&document, "LogEvent");

@@ -300,5 +300,6 @@ fn status(name: &str, plan: &RoutePlan) -> NameserverStatus {
         started: Timestamp(0),
         traffic: Vec::new(),
         refused: None,
+        overrides: Vec::new(),
     }
 }

@@ -81,3 +81,22 @@ pub struct RouteEndpoint {
     /// What each connected nameserver says of it.
     pub verdicts: BTreeMap<NameserverName, EndpointVerdict>,
 }
+
+/// `POST /v1/routes/{name}/force`; answered with the [`RouteView`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForceRequest {
+    pub cluster: ClusterName,
+    pub fit: bool,
+    /// Over by itself after that; up to seven days.
+    #[serde(rename = "for_ms", with = "waggle_model::time::millis")]
+    pub duration: std::time::Duration,
+    pub reason: String,
+}
+
+/// `POST /v1/routes/{name}/unforce`; answered with the [`RouteView`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnforceRequest {
+    pub cluster: ClusterName,
+}

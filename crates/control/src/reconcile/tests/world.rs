@@ -175,6 +175,7 @@ impl World {
             started: self.seen.started,
             traffic: Vec::new(),
             refused: None,
+            overrides: Vec::new(),
         };
         let seen = SeenNameserver {
             connected: true,

@@ -51,6 +51,7 @@ impl Judge {
         }
         self.generation = plan.generation;
         self.policy = plan.health.clone();
+        self.override_keys = plan.override_keys.clone();
         self.clusters = plan.clusters.keys().cloned().collect();
         self.peers = plan.nameservers.iter().map(|peer| peer.name.clone()).filter(|name| *name != self.me).collect();
         let checks = plan.routes.values().filter_map(|route| route.check.as_ref());
@@ -120,7 +121,9 @@ impl Judge {
         let entries = entries.collect();
         let self_suspect = self.suspicion.is_some() || self.is_warming_up(now);
         let (from, demand) = (self.me.clone(), BTreeMap::new());
-        View { from, boot: self.boot, seq: self.seq, self_suspect, entries, demand }
+        self.overrides.forget(now);
+        let overrides = self.overrides.held().to_vec();
+        View { from, boot: self.boot, seq: self.seq, self_suspect, entries, demand, overrides }
     }
 }
 

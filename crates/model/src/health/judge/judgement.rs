@@ -1,6 +1,7 @@
 //! What a judgement says, for the answer path and for people.
 
 use crate::health::Verdict;
+use crate::health::forced::Forced;
 use crate::release::ReleaseId;
 use crate::routing::Limited;
 use crate::{ClusterName, DomainName, Timestamp};
@@ -108,6 +109,8 @@ pub enum Reason {
     NotProbed,
     SelfSuspect,
     WarmingUp,
+    /// A person said so.
+    Forced(Forced),
 }
 
 impl fmt::Display for Reason {
@@ -126,6 +129,7 @@ impl fmt::Display for Reason {
             Reason::Split { up, down, silent } => {
                 write!(f, "observers disagree: {up} reach it, {down} do not{}", silence(silent))
             }
+            Reason::Forced(forced) => write!(f, "{forced}"),
             Reason::NotProbed => write!(f, "no probe has ended yet"),
             Reason::SelfSuspect => write!(f, "this observer suspects itself and no other has a vote"),
             Reason::WarmingUp => write!(f, "this observer has just started and no other has a vote"),

@@ -1,6 +1,6 @@
 //! From verdicts to what a route answers with: rejoin gate, all-down rules, and the TTL while something is suspect.
 
-use super::judgement::{EndpointJudgement, Gate, RouteJudgement, Rule, bit};
+use super::judgement::{EndpointJudgement, Gate, Reason, RouteJudgement, Rule, bit};
 use super::{Judge, Known};
 use crate::health::Verdict;
 use crate::plan::{Endpoint, PlanRoute};
@@ -70,6 +70,9 @@ impl Judge {
         let interval = route.check.as_ref().map_or(Duration::ZERO, |check| check.interval);
         let eligible = endpoints.iter().filter(|endpoint| endpoint.drained.is_none());
         let changes = eligible.filter_map(|endpoint| {
+            if let Reason::Forced(forced) = &endpoint.reason {
+                return Some(forced.until);
+            }
             let reading = self.known(name, &endpoint.cluster)?.machine.reading(now, &self.policy, interval);
             let all_down = rule != Rule::Fit;
             let contested =
@@ -100,6 +103,18 @@ impl Judge {
         let suspicion = self.suspicion.iter().map(|suspicion| suspicion.since.after(super::SUSPICION_MAX));
         let warm = [self.started.after(super::WARM_UP_MAX)];
         let ramps = self.each().filter_map(|(.., known)| self.next_step(known, now));
-        beats.chain(views).chain(ramps).chain(holds).chain(suspicion).chain(warm).filter(|at| *at > now).min()
+        let pools = self.routes.values().flat_map(|route| &route.pool);
+        let forced = pools.filter_map(|endpoint| Some(endpoint.forced.as_ref()?.until));
+        let overrides = self.overrides.held().iter().map(|signed| signed.order.expires);
+        beats
+            .chain(views)
+            .chain(forced)
+            .chain(overrides)
+            .chain(ramps)
+            .chain(holds)
+            .chain(suspicion)
+            .chain(warm)
+            .filter(|at| *at > now)
+            .min()
     }
 }

@@ -12,6 +12,8 @@ fn event() -> impl Strategy<Value = String> {
     let yes = prop::sample::select(vec!["yes", "yes", "no"]);
     let release = prop::sample::select(vec!["A", "B"]);
     let rule = prop::sample::select(vec!["last_good", "all", "fallback"]);
+    let forced =
+        prop::sample::select(vec!["none", "eu-1:unfit:3", "ap-1:unfit:9,eu-1:unfit:9,us-1:unfit:9", "us-1:fit:5"]);
     let drained = prop::sample::select(vec!["none", "eu-1", "ap-1,us-1", "ap-1,eu-1,us-1"]);
     prop_oneof![
         6 => (outcome.clone(), outcome.clone(), outcome, 1..5u8)
@@ -29,8 +31,8 @@ fn event() -> impl Strategy<Value = String> {
         1 => Just("silent eu-1 us-1 ns-3".to_owned()),
         1 => Just("restart 1".to_owned()),
         1 => Just("wait 5".to_owned()),
-        1 => (rule, release, drained).prop_map(|(rule, release, drained)| {
-            format!("route www.shop.example clusters=ap-1,eu-1,us-1 check=0.5 all_down={rule} release={release} drained={drained}")
+        1 => (rule, release, drained, forced).prop_map(|(rule, release, drained, forced)| {
+            format!("route www.shop.example clusters=ap-1,eu-1,us-1 check=0.5 all_down={rule} release={release} drained={drained} forced={forced}")
         }),
     ]
 }

@@ -1,6 +1,7 @@
 //! One judge for scripts: agents and peers that were given a word repeat it before every round and judgement.
 
 use super::{Judge, Judgement};
+use crate::health::forced::Forced;
 use crate::health::{Beat, BeatStack, ProbeResult, View, ViewEntry};
 use crate::plan::{Endpoint, PlanCluster, PlanRoute, RoutePlan};
 use crate::release::{AllDown, Check, CheckKind, ReleaseId};
@@ -70,6 +71,7 @@ impl Observer {
             addresses: Vec::new(),
             drained: all("drained").contains(&name).then(|| "rollout".into()),
             release: command.options.get("release").map(|letter| release(letter)),
+            forced: all("forced").into_iter().find_map(|text| self.forced(name, text)),
         });
         let check = |interval: &&str| Check {
             kind: CheckKind::Tcp,
@@ -96,6 +98,13 @@ impl Observer {
         }
         self.plan.routes.insert(command.word(1).parse().unwrap(), route);
         self.take_plan();
+    }
+
+    /// `CLUSTER:fit|unfit:SECONDS`
+    fn forced(&self, cluster: &str, text: &str) -> Option<Forced> {
+        let (word, seconds) = text.strip_prefix(cluster)?.strip_prefix(':')?.split_once(':')?;
+        let until = self.now.after(Duration::from_millis(Command::millis(seconds)));
+        Some(Forced { fit: word == "fit", reason: "new switch".into(), by: "ops".into(), until })
     }
 
     /// Every endpoint of the named clusters is probed; half a second passes after each round.
@@ -142,7 +151,7 @@ impl Observer {
         let number = |key| command.options.get(key).map_or(1, |text| text.parse().unwrap());
         let self_suspect = command.options.get("suspect") == Some(&"yes");
         let (from, demand) = (command.word(1).parse().unwrap(), BTreeMap::new());
-        View { from, boot: number("boot"), seq: number("seq"), self_suspect, entries, demand }
+        View { from, boot: number("boot"), seq: number("seq"), self_suspect, entries, demand, overrides: Vec::new() }
     }
 
     fn restart(&mut self, after: u64) {

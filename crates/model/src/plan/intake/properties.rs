@@ -31,7 +31,7 @@ fn plan(generation: u64) -> impl Strategy<Value = RoutePlan> {
 fn route_of(pool: &[u8]) -> PlanRoute {
     let endpoints = CLUSTERS.iter().zip(pool).filter(|(_, state)| **state != 3).map(|(name, state)| {
         let drained = [None, Some(DRAINED_BY_ROLLOUT), Some("power")][usize::from(*state)].map(str::to_owned);
-        Endpoint { cluster: name.parse().unwrap(), addresses: Vec::new(), drained, release: None }
+        Endpoint { cluster: name.parse().unwrap(), addresses: Vec::new(), drained, release: None, forced: None }
     });
     PlanRoute {
         stack: "shop".parse().unwrap(),

@@ -22,6 +22,7 @@ impl Receiver {
             addresses: Vec::new(),
             drained: drained.get(name).map(|why| why.replace('_', " ")),
             release: None,
+            forced: None,
         });
         let route = PlanRoute {
             stack: "shop".parse().unwrap(),

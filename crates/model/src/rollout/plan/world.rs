@@ -176,6 +176,7 @@ impl Fleet {
                 started: Timestamp(0),
                 traffic: Vec::new(),
                 refused: None,
+                overrides: Vec::new(),
             });
         }
     }
