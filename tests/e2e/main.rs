@@ -11,6 +11,7 @@ mod kills;
 mod outage;
 mod promotion;
 mod quick_start;
+mod simulate;
 mod stacks;
 mod status;
 mod telemetry;

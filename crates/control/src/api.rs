@@ -17,6 +17,7 @@ mod releases;
 mod rollouts;
 mod routes;
 mod services;
+mod simulate;
 mod stacks;
 mod status;
 pub mod types;
@@ -198,6 +199,7 @@ fn routes() -> Routes {
         .add("get", "/v1/logs", logs::logs)
         .add("post", "/v1/images/prune", ask::prune_images)
         .add("post", "/v1/join-token", ask::join_token)
+        .add("get", "/v1/simulate/outage", simulate::outage)
         .add("get", "/v1/why", why::why)
         .add("get", "/v1/status", status::status);
     routes.public()

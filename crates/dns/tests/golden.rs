@@ -6,14 +6,16 @@
 //! Words: a name and a type (mnemonic or number), then any of `from=ADDRESS` `port=N` `subnet=PREFIX` `size=N` `version=N`
 //! `plain` (no EDNS) `do` `cd` `tcp` `class=N` `opcode=N`; `mask=ROUTE:BITS`, `cap=ROUTE:SECONDS` and
 //! `share=ROUTE:PERCENT,OWN+OTHERS…` (one per cluster) set health for the rest of the plan and stand alone; `raw HEX…` is a whole query; `ledger` and `compile` print that; `why NAME TYPE
-//! ADDRESS` explains.
+//! ADDRESS` explains; `outage CLUSTER,CLUSTER… ROUTE@ADDRESS=RATE…` simulates one, asked by these client subnets.
 
 mod support;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use support::{Edns, KEY, Query, Server, plan, show};
-use waggle_dns::{Health, Ledger, Snapshot, Transport, explain};
+use waggle_dns::{Health, Ledger, Question, Snapshot, Transport, asker, explain, outage};
+use waggle_model::outage::Basis;
+use waggle_model::plan::RoutePlan;
 use waggle_model::routing::Share;
 
 #[test]
@@ -58,7 +60,7 @@ fn run(file: &str) -> String {
         for case in cases {
             let words = case.lines().next().unwrap();
             let result = match &server {
-                Ok(server) => perform(server, words),
+                Ok(server) => perform(server, &plan, words),
                 Err(problems) => problems.iter().map(|problem| format!("{problem}\n")).collect(),
             };
             done.push_str(&format!("=== {words}\n{result}\n"));
@@ -68,10 +70,11 @@ fn run(file: &str) -> String {
     output.join("--- plan\n").trim_end().to_owned() + "\n"
 }
 
-fn perform(server: &Server, words: &str) -> String {
+fn perform(server: &Server, plan: &RoutePlan, words: &str) -> String {
     let words: Vec<&str> = words.split_whitespace().collect();
     match words[..] {
         ["compile"] => "fine\n".into(),
+        ["outage", lost, ref asked @ ..] => simulate(server, plan, lost, asked),
         ["ledger"] => {
             let entries = server.ledger.entries(&server.snapshot);
             let line = |entry: &waggle_model::plan::LedgerEntry| {
@@ -167,4 +170,35 @@ fn reply(server: &Server, query: &[u8], source: SocketAddr, transport: Transport
 
 fn number(kind: &str) -> u16 {
     kind.parse().unwrap_or_else(|_| kind.parse::<hickory_proto::rr::RecordType>().unwrap().into())
+}
+
+fn simulate(server: &Server, plan: &RoutePlan, lost: &str, asked: &[&str]) -> String {
+    let question = |word: &&str| {
+        let (route, rest) = word.split_once('@').unwrap();
+        let (client, rate) = rest.split_once('=').unwrap();
+        let query = Query::new(route, 1).subnet(client.parse().unwrap(), 24).bytes();
+        let asker = asker(&server.snapshot, &query, "203.0.113.53".parse().unwrap()).unwrap();
+        let (client, placed, rate) = (asker.client.addr(), asker.order.placed, rate.parse().unwrap());
+        Question { route: asker.route, client, placed, rate, basis: Basis::Samples }
+    };
+    let questions: Vec<Question> = asked.iter().map(question).collect();
+    let lost = lost.split(',').map(|name| name.parse().unwrap()).collect();
+    let found = outage(&server.snapshot, plan, &Health::new(&server.snapshot), &questions, &lost);
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    let mut text = format!("{} of {:.1}/s moves\n", percent(found.moved), found.per_second);
+    for flow in &found.flows {
+        text += &format!("  {flow}: {}\n", percent(flow.share));
+    }
+    for (name, route) in &found.routes {
+        let noticed = route.noticed_ms.map_or("never".to_owned(), |time| format!("within {time} ms"));
+        let (moved, rate, left) = (percent(route.moved), route.per_second, route.left);
+        text += &format!("{name}: {moved} of {rate:.1}/s moves, {left} left, noticed {noticed}, ttl {} s\n", route.ttl);
+    }
+    for (name, cluster) in &found.clusters {
+        let capacity = cluster.capacity.map(|capacity| format!(" of {capacity}")).unwrap_or_default();
+        text += &format!("{name}: {:.1}/s, then {:.1}/s{capacity}\n", cluster.before, cluster.after);
+    }
+    found.broken.iter().for_each(|broken| text += &format!("breaks: {broken}\n"));
+    found.notes.iter().for_each(|note| text += &format!("note: {note}\n"));
+    text
 }

@@ -17,6 +17,7 @@ pub mod fleet_state;
 pub mod health;
 pub mod name;
 pub mod observed;
+pub mod outage;
 pub mod plan;
 pub mod release;
 pub mod rollout;

@@ -18,6 +18,7 @@ pub mod role;
 pub mod rollout;
 pub mod route;
 pub mod service;
+pub mod simulate;
 pub mod stack;
 pub mod status;
 pub mod stored;
@@ -98,6 +99,7 @@ pub enum Command {
     Apply(apply::Args),
     Override(overrides::Args),
     Why(why::Args),
+    Simulate(simulate::Args),
     Completion(completion::Args),
     Up(up::Args),
     Control(control::Args),
@@ -131,6 +133,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Apply(args) => talk("apply", apply::run(args, global)),
         Command::Override(args) => overrides::run(args, global),
         Command::Why(args) => talk("why", why::run(args, global)),
+        Command::Simulate(args) => talk("simulate", simulate::run(args, global)),
         Command::Completion(args) => completion::run(args),
         Command::Up(args) => up::run(args),
         Command::Control(args) => match args.split() {

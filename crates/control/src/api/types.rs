@@ -1,8 +1,10 @@
 //! Bodies of the HTTP API, used by the server here and by the command line. JSON, snake_case, unknown fields refused in
 //! requests; times are RFC 3339 nowhere and milliseconds since the epoch everywhere (`*_at`).
 
+mod outage;
 mod routes;
 
+pub use outage::OutageView;
 pub use routes::{ForceRequest, RouteCluster, RouteEndpoint, RouteState, RouteSummary, RouteView, UnforceRequest};
 
 use serde::{Deserialize, Serialize};

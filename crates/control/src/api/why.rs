@@ -64,7 +64,7 @@ fn covers(route: &DomainName, name: &DomainName) -> bool {
 }
 
 /// As a nameserver with these verdicts answers: unfit ones are out, unknown ones stay.
-fn health(snapshot: &Snapshot, verdicts: &[EndpointVerdict]) -> Health {
+pub(super) fn health(snapshot: &Snapshot, verdicts: &[EndpointVerdict]) -> Health {
     let health = Health::new(snapshot);
     for (index, route) in snapshot.routes().iter().enumerate() {
         let unfit = |cluster: &ClusterName| {

@@ -96,6 +96,7 @@ fn schemas_are_what_the_code_reads() {
     check::<super::super::types::RollbackRequest>(&document, "RollbackRequest");
     check::<super::super::types::AdoptRequest>(&document, "AdoptRequest");
     check::<super::super::types::VerifyView>(&document, "VerifyView");
+    check::<super::super::types::OutageView>(&document, "OutageView");
     for (at, form) in document["components"]["schemas"]["Answer"]["oneOf"].as_array().unwrap().iter().enumerate() {
         let sample = sample(&document, form);
         if let Err(error) = serde_json::from_value::<waggle_model::ask::Answer>(sample.clone()) {
