@@ -220,14 +220,17 @@ impl<'a> Hall<'a> {
         let server = self.server;
         let Some(Some(connection)) = self.connections.get_mut(seat as usize) else { return };
         let now = Timestamp(waggle_daemon::time::now());
-        let (before, mut tally, mut asked_anything) = (connection.left, Tally::default(), false);
+        let (before, mut asked_anything) = (connection.left, false);
         let sampler = &mut self.sampler;
         let left = connection.turn(&mut self.buffers, |query, source, out| {
             asked_anything = true;
             let asked = Asked { query, source, transport: Transport::Tcp, now };
-            contained(server.answer, serving, &asked, out, &mut tally, sampler)
+            // Counted before it goes out: whoever has a reply finds it in the figures.
+            let mut tally = Tally::default();
+            let length = contained(server.answer, serving, &asked, out, &mut tally, sampler);
+            server.traffic.tcp.add(&tally);
+            length
         });
-        server.traffic.tcp.add(&tally);
         let blocks = left == Left::Blocked && before == Left::Open;
         if left == Left::Ended || blocks && self.blocked >= BLOCKED_MAX {
             return self.close(seat);
