@@ -12,6 +12,7 @@ mod federation;
 mod guard;
 mod logs;
 mod openapi;
+mod plans;
 mod registries;
 mod releases;
 mod rollouts;
@@ -162,6 +163,9 @@ fn routes() -> Routes {
         .add("get", "/v1/routes/{name}", routes::one)
         .add("post", "/v1/routes/{name}/force", routes::force)
         .add("post", "/v1/routes/{name}/unforce", routes::unforce)
+        .add("get", "/v1/plans", plans::all)
+        .add("post", "/v1/plans/{generation}/revert", plans::revert)
+        .add("delete", "/v1/plans/hold", plans::resume)
         .add("get", "/v1/federation", federation::get)
         .add("put", "/v1/federation", federation::put.layer(large(FEDERATION_BYTES_MAX)))
         .add("get", "/v1/registries", registries::all)

@@ -4,7 +4,7 @@
 //! is refused: whoever mistyped a name can try again.
 
 use crate::ca::{Authority, CaError, SKEW};
-use crate::records::{AgentIdentity, Edit, Found, NameserverIdentity, TokenKind, TokenRecord, Used, get, keys};
+use crate::records::{AgentIdentity, Edit, Epoch, Found, NameserverIdentity, TokenKind, TokenRecord, Used, get, keys};
 use crate::store::{Key, Store, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -140,7 +140,7 @@ pub async fn join(
     let mut edit = Edit::new();
     edit.expect(key.clone(), Some(found.rev)).put(key, &TokenRecord { used, ..found.value })?;
     write(&mut edit)?;
-    edit.touch("")?;
+    edit.touch_for(&Epoch { what: format!("{identity} joined"), ..Epoch::default() })?;
     edit.commit(store).await?.ok_or(Refused::Contended)?;
     tracing::info!(%identity, "joined");
     Ok(chain)

@@ -13,6 +13,7 @@ mod decide;
 mod load;
 mod removal;
 mod seen;
+mod steer;
 mod succession;
 mod wake;
 
@@ -21,6 +22,7 @@ mod tests;
 
 pub use load::{Loaded, load};
 pub use seen::{Seen, SeenAgent, SeenNameserver};
+pub(crate) use steer::in_force;
 pub use succession::too_much_lost;
 pub use wake::{ACTIVE_INTERVAL, IDLE_INTERVAL, Wake, run};
 

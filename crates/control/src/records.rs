@@ -10,10 +10,12 @@
 pub mod document;
 mod edit;
 pub mod keys;
+mod plans;
 
 pub use document::Stored;
 pub use edit::{Edit, Found, get, list};
 pub use keys::EPOCH;
+pub use plans::{HeldPlan, KeptPlan, PLANS_KEPT, PlanLog};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -77,11 +79,17 @@ pub struct NoteRecord {
     pub text: String,
 }
 
-/// Value of the [`EPOCH`].
+/// Value of the [`EPOCH`]: the newest change, and whose it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Epoch {
     /// W3C trace context of the change; may be empty.
     pub traceparent: String,
+    /// Empty: a process's.
+    #[serde(default)]
+    pub by: String,
+    /// What it was, in words; may be empty.
+    #[serde(default)]
+    pub what: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

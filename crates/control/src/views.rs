@@ -29,6 +29,7 @@ pub fn cluster(loaded: &Loaded, seen: &Seen, name: &ClusterName) -> ClusterView 
         connected: agent.is_some_and(|agent| agent.connected),
         last_seen_at: agent.map(|agent| agent.last),
         agent_version: agent.map(|agent| agent.version.clone()).filter(|version| !version.is_empty()),
+        skew_ms: agent.and_then(|agent| agent.observed.as_ref()).map(|(observed, at)| ahead(observed.at, *at)),
         swarm: observed.map(|observed| observed.swarm.clone()),
         drain: loaded.drains.get(name).map(|drain| DrainView {
             reason: drain.reason.clone(),
@@ -41,6 +42,11 @@ pub fn cluster(loaded: &Loaded, seen: &Seen, name: &ClusterName) -> ClusterView 
     }
 }
 
+/// Milliseconds by which `there`, said by another clock, is ahead of `here`.
+fn ahead(there: Timestamp, here: Timestamp) -> i64 {
+    i64::try_from(i128::from(there.0) - i128::from(here.0)).unwrap_or(i64::MAX)
+}
+
 pub fn nameservers(loaded: &Loaded, seen: &Seen) -> Vec<NameserverView> {
     let view = |peer: &waggle_model::fleet::NameserverPeer| {
         let one = seen.nameservers.get(&peer.name);
@@ -51,6 +57,9 @@ pub fn nameservers(loaded: &Loaded, seen: &Seen) -> Vec<NameserverView> {
             connected: one.is_some_and(|one| one.connected),
             last_seen_at: one.map(|one| one.last),
             plan_generation: status.map(|status| status.generation),
+            version: one.map(|one| one.version.clone()).filter(|version| !version.is_empty()),
+            skew_ms: status.zip(one).map(|(status, one)| ahead(status.at, one.last)),
+            clients: status.map(|status| routes::clients(&status.traffic)).unwrap_or_default(),
             queries: status.map(|status| status.queries),
             verdicts: status.map(|status| status.verdicts.clone()).unwrap_or_default(),
         }
@@ -202,6 +211,13 @@ pub fn attention(loaded: &Loaded, seen: &Seen, problems: &[String], now: Timesta
     for (route, clusters) in &loaded.state.forced {
         let holds = clusters.iter().filter(|(_, forced)| forced.holds(now));
         found.extend(holds.map(|(cluster, forced)| format!("route {route} in {cluster} is {forced}")));
+    }
+    if let Some(hold) = &loaded.state.hold {
+        let (generation, until) = (hold.generation, hold.until.clock());
+        found.push(format!(
+            "the route plan of generation {generation} is held by {} until {until}: {}; `waggle route resume` ends it",
+            hold.by, hold.reason
+        ));
     }
     for (cluster, drain) in &loaded.drains {
         found.push(format!("cluster {cluster} is drained by {}: {}", drain.by, drain.reason));

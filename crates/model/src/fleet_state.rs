@@ -4,6 +4,7 @@
 use crate::desired::Override;
 use crate::fleet::{BeatPolicy, Federation, NameserverPeer};
 use crate::health::forced::Forced;
+use crate::plan::hold::Hold;
 use crate::release::{ReleaseBody, ReleaseId};
 use crate::rollout::{Rollout, State as RolloutState, Step};
 use crate::{ClusterName, DomainName, StackName, Timestamp};
@@ -19,6 +20,8 @@ pub struct State {
     pub drains: BTreeMap<ClusterName, OperatorDrain>,
     /// Verdicts that people set, by route.
     pub forced: BTreeMap<DomainName, BTreeMap<ClusterName, Forced>>,
+    /// An earlier route plan that a person put back in force.
+    pub hold: Option<Hold>,
     pub stacks: BTreeMap<StackName, StackState>,
 }
 

@@ -1,5 +1,7 @@
 //! The route plan: everything nameservers need, as one document with a generation, and what they say back.
 
+pub mod changes;
+pub mod hold;
 pub mod intake;
 
 use crate::fleet::{Location, NameserverPeer, Zone};

@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use waggle_model::fleet_state::{OperatorDrain, State as Whole};
 use waggle_model::health::Verdict;
 use waggle_model::plan::PlanRoute;
+use waggle_model::plan::hold::is_decision;
 use waggle_model::{ClusterName, DomainName, NameserverName};
 
 /// Bytes of a reason.
@@ -150,7 +151,8 @@ pub(super) async fn drain(
         let since = loaded.drains.get(&name).map_or(now(), |before| before.since);
         let record = DrainRecord { reason: wanted.reason.clone(), by: caller.name.clone(), since };
         let mut edit = Edit::new();
-        edit.expect(keys::epoch(), loaded.epoch).put(keys::drain(&name), &record)?.touch(&caller.traceparent)?;
+        edit.expect(keys::epoch(), loaded.epoch).put(keys::drain(&name), &record)?;
+        edit.touch_for(&caller.did(format!("drain of {name}: {}", wanted.reason)))?;
         if force {
             edit.put(keys::force(), &ForceRecord { by: caller.name.clone(), reason: wanted.reason.clone() })?;
         } else {
@@ -210,14 +212,27 @@ pub(super) async fn readmit(
 ) -> Result<Json<ClusterView>, ApiError> {
     let loaded = api.load().await?;
     known(&api, &loaded, &name).await?;
+    held_out(&loaded, &name)?;
     if loaded.drains.contains_key(&name) {
         let mut edit = Edit::new();
-        edit.delete(keys::drain(&name)).touch(&caller.traceparent)?;
+        edit.delete(keys::drain(&name)).touch_for(&caller.did(format!("readmission of {name}")))?;
         edit.commit(&*api.store).await?;
         tracing::info!(cluster = %name, by = caller.name, "cluster readmitted");
         api.wake.now();
     }
     Ok(Json(views::cluster(&api.load().await?, &api.seen(), &name)))
+}
+
+/// An earlier plan may be in force that keeps the cluster out whatever is decided now.
+fn held_out(loaded: &Loaded, name: &ClusterName) -> Result<(), ApiError> {
+    let Some(held) = loaded.held.as_ref().filter(|held| held.hold.in_force(now())) else { return Ok(()) };
+    let mut endpoints = held.plan.routes.values().flat_map(|route| &route.pool).filter(|one| one.cluster == *name);
+    if !endpoints.any(|endpoint| endpoint.drained.as_deref().is_some_and(is_decision)) {
+        return Ok(());
+    }
+    let (generation, by) = (held.hold.generation, &held.hold.by);
+    let message = format!("{name} is out in the route plan of generation {generation}, which {by} put back in force");
+    Err(ApiError::conflict(message).help("`waggle route resume` ends that; then readmit the cluster"))
 }
 
 pub(super) async fn nameservers(State(api): State<Api>) -> Result<Json<Vec<NameserverView>>, ApiError> {
@@ -239,7 +254,7 @@ pub(super) async fn forget_nameserver(
         return Err(ApiError::not_found(format!("there is no nameserver {name}")));
     }
     let mut edit = Edit::new();
-    edit.delete(keys::nameserver(&name)).touch(&caller.traceparent)?;
+    edit.delete(keys::nameserver(&name)).touch_for(&caller.did(format!("removal of nameserver {name}")))?;
     edit.commit(&*api.store).await?;
     api.wake.now();
     Ok(Json(views::nameservers(&api.load().await?, &api.seen())))

@@ -40,7 +40,8 @@ pub(super) async fn put(
             let reason = "the federation was applied with --force".to_owned();
             edit.put(keys::force(), &ForceRecord { by: caller.name.clone(), reason })?;
         }
-        edit.expect(keys::epoch(), loaded.epoch).put(keys::federation(), &federation)?.touch(&caller.traceparent)?;
+        edit.expect(keys::epoch(), loaded.epoch).put(keys::federation(), &federation)?;
+        edit.touch_for(&caller.did("federation applied"))?;
         if edit.commit(&*api.store).await?.is_some() {
             tracing::info!(by = caller.name, "federation applied");
             // Not needed for the effect, only to name the generation that carries it.

@@ -1,6 +1,7 @@
 //! What every request passes: a limit in number and time, a span of its trace, and its token.
 
 use super::{Api, ApiError, openapi};
+use crate::records::Epoch;
 use crate::tokens;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -19,6 +20,13 @@ pub struct Caller {
     pub name: String,
     /// W3C trace context; may be empty.
     pub traceparent: String,
+}
+
+impl Caller {
+    /// A change of this caller's, in words for those who look at it later.
+    pub fn did(&self, what: impl Into<String>) -> Epoch {
+        Epoch { traceparent: self.traceparent.clone(), by: self.name.clone(), what: what.into() }
+    }
 }
 
 pub(super) async fn guard(State(api): State<Api>, mut request: Request, next: Next) -> Response {

@@ -89,7 +89,9 @@ async fn command(
         }
         let mut edit = Edit::new();
         let record = RolloutRecord { rollout: next, ..found.value };
-        edit.expect(key.clone(), Some(found.rev)).put(key, &record)?.touch(&caller.traceparent)?;
+        edit.expect(key.clone(), Some(found.rev))
+            .put(key, &record)?
+            .touch_for(&caller.did(format!("{what} of rollout {id}")))?;
         if edit.commit(&*api.store).await?.is_some() {
             tracing::info!(rollout = id, by = caller.name, "{what}");
             api.wake.now();

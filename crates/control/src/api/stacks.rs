@@ -141,7 +141,7 @@ pub(super) async fn remove(
             record.rollout.state = RolloutState::Aborted { by: format!("{} (stack removed)", caller.name) };
             edit.put(keys::rollout(record.rollout.id), &record)?;
         }
-        edit.touch(&caller.traceparent)?;
+        edit.touch_for(&caller.did(format!("removal of stack {name}")))?;
         if edit.commit(&*api.store).await?.is_some() {
             tracing::info!(stack = %name, by = caller.name, "stack is being removed");
             api.wake.now();

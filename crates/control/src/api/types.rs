@@ -5,6 +5,8 @@ mod outage;
 mod routes;
 
 pub use outage::OutageView;
+mod plans;
+pub use plans::{PlanView, PlansView, RevertRequest, Reverted};
 pub use routes::{ForceRequest, RouteCluster, RouteEndpoint, RouteState, RouteSummary, RouteView, UnforceRequest};
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +17,7 @@ use waggle_model::observed::{ObservedService, Phase, Swarm};
 use waggle_model::plan::EndpointVerdict;
 use waggle_model::release::{Promotion, ReleaseId, Route, Upkeep};
 use waggle_model::rollout::Rollout;
+use waggle_model::traffic::ClientTraffic;
 use waggle_model::{ClusterName, DomainName, Generation, NameserverName, StackName, Timestamp};
 
 /// Every answer that is not 2xx.
@@ -74,6 +77,9 @@ pub struct ClusterView {
     pub connected: bool,
     pub last_seen_at: Option<Timestamp>,
     pub agent_version: Option<String>,
+    /// How far its clock was ahead of control's when it last reported, in milliseconds; the way here makes it less.
+    #[serde(default)]
+    pub skew_ms: Option<i64>,
     pub swarm: Option<Swarm>,
     pub drain: Option<DrainView>,
     pub desired_generation: Generation,
@@ -114,6 +120,14 @@ pub struct NameserverView {
     pub last_seen_at: Option<Timestamp>,
     pub plan_generation: Option<Generation>,
     pub queries: Option<u64>,
+    #[serde(default)]
+    pub version: Option<String>,
+    /// How far its clock was ahead of control's when it last reported, in milliseconds; the way here makes it less.
+    #[serde(default)]
+    pub skew_ms: Option<i64>,
+    /// Client networks that ask it most lately, all routes together.
+    #[serde(default)]
+    pub clients: Vec<ClientTraffic>,
     pub verdicts: Vec<EndpointVerdict>,
 }
 

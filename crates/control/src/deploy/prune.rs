@@ -39,7 +39,7 @@ pub(super) async fn prune(store: &dyn Store, stack: &StackName) -> Result<()> {
     }
     let mut edit = Edit::new();
     // Touched, so that a deploy that has just found a payload to be there looks again.
-    edit.expect(keys::epoch(), loaded.epoch).touch(&loaded.traceparent)?;
+    edit.expect(keys::epoch(), loaded.epoch).touch_for(&loaded.newest)?;
     gone.into_iter().take(OPS_MAX - 1).for_each(|key| {
         edit.delete(key);
     });

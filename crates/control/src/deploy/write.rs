@@ -183,6 +183,6 @@ fn edit(
     let record = Stack { settled: stack.settled, rollout: Some(id), removing: None, bound, overrides };
     edit.put(keys::stack(name), &record)?;
     edit.put(keys::rollout_counter(), &Counter { last: id })?;
-    edit.touch(&caller.traceparent)?;
+    edit.touch_for(&caller.did(format!("release {} of {name}", release.id.short())))?;
     Ok(edit)
 }

@@ -5,6 +5,7 @@
 //! follows.
 
 use super::decide::Decision;
+use super::steer;
 use super::{ActivateError, Loaded};
 use crate::deploy::unnamed;
 use crate::records::{Edit, RolloutRecord, keys, list};
@@ -32,14 +33,14 @@ pub(super) async fn commit(
         let rollout = &record.rollout;
         tracing::info!(rollout = rollout.id, stack = %rollout.stack, state = %rollout.state, "rollout moves");
     }
-    let mut writes = puts(decision)?;
+    let mut writes = puts(store, decision).await?;
     for stack in &decision.forgotten {
-        writes.extend(deletes(store, stack).await?);
+        writes.extend(deletes(store, stack).await?.into_iter().map(|write| vec![write]));
     }
     let mut epoch = loaded.epoch;
     for chunk in chunks(writes) {
         let mut edit = Edit::new();
-        edit.expect(keys::epoch(), epoch).touch(&loaded.traceparent)?;
+        edit.expect(keys::epoch(), epoch).touch_for(&loaded.newest)?;
         for (key, value) in chunk {
             match value {
                 Some(value) => edit.put_bytes(key, value),
@@ -54,29 +55,36 @@ pub(super) async fn commit(
     Ok(true)
 }
 
-fn puts(decision: &Decision) -> Result<Vec<(Key, Option<Bytes>)>> {
+/// What a key gets; `None`: it goes.
+type Write = (Key, Option<Bytes>);
+
+/// Each list is written in one transaction.
+async fn puts(store: &dyn Store, decision: &Decision) -> Result<Vec<Vec<Write>>> {
     let mut writes = Vec::new();
     for (id, record) in &decision.rollouts {
-        writes.push((keys::rollout(*id), Some(envelope::seal(record)?)));
+        writes.push(vec![(keys::rollout(*id), Some(envelope::seal(record)?))]);
     }
     for (name, stack) in &decision.stacks {
-        writes.push((keys::stack(name), Some(envelope::seal(stack)?)));
+        writes.push(vec![(keys::stack(name), Some(envelope::seal(stack)?))]);
     }
     if let Some(plan) = &decision.plan {
-        writes.push((keys::plan(), Some(plan.seal()?)));
+        writes.push(steer::writes(store, plan, decision.entry.as_ref()).await?);
+    }
+    if decision.hold_over {
+        writes.push(vec![(keys::held_plan(), None)]);
     }
     if decision.force_spent {
-        writes.push((keys::force(), None));
+        writes.push(vec![(keys::force(), None)]);
     }
     for (cluster, desired) in &decision.desired {
-        writes.push((keys::desired(cluster), Some(desired.seal()?)));
+        writes.push(vec![(keys::desired(cluster), Some(desired.seal()?))]);
     }
     Ok(writes)
 }
 
 /// Everything that is kept about a stack, secrets included; its own record last, so that a crash in between is found
 /// again.
-async fn deletes(store: &dyn Store, stack: &StackName) -> Result<Vec<(Key, Option<Bytes>)>> {
+async fn deletes(store: &dyn Store, stack: &StackName) -> Result<Vec<Write>> {
     let mut writes = Vec::new();
     for (_, found) in list::<RolloutRecord>(store, keys::ROLLOUTS).await? {
         if found.value.rollout.stack == *stack {
@@ -91,18 +99,18 @@ async fn deletes(store: &dyn Store, stack: &StackName) -> Result<Vec<(Key, Optio
     Ok(writes)
 }
 
-fn chunks(writes: Vec<(Key, Option<Bytes>)>) -> Vec<Vec<(Key, Option<Bytes>)>> {
-    let mut chunks: Vec<Vec<(Key, Option<Bytes>)>> = Vec::new();
+fn chunks(writes: Vec<Vec<Write>>) -> Vec<Vec<Write>> {
+    let mut chunks: Vec<Vec<Write>> = Vec::new();
     let mut bytes = 0;
-    for write in writes {
-        let length = write.1.as_ref().map_or(0, Bytes::len);
+    for together in writes {
+        let length = together.iter().filter_map(|write| write.1.as_ref()).map(Bytes::len).sum::<usize>();
         match chunks.last_mut() {
-            Some(last) if last.len() < CHUNK_OPS && bytes + length <= CHUNK_BYTES => {
-                last.push(write);
+            Some(last) if last.len() + together.len() <= CHUNK_OPS && bytes + length <= CHUNK_BYTES => {
+                last.extend(together);
                 bytes += length;
             }
             _ => {
-                chunks.push(vec![write]);
+                chunks.push(together);
                 bytes = length;
             }
         }

@@ -1,10 +1,12 @@
 //! What is to be written next. Pure.
 
 use super::removal::{self, Removal};
+use super::steer;
 use super::succession::{self, WAY_OUT};
 use super::{ActivateError, Activation, Loaded, Seen};
-use crate::records::{NOTES_KEPT, NoteRecord, RolloutRecord, Stack, Stored, document::content_of};
+use crate::records::{KeptPlan, NOTES_KEPT, NoteRecord, RolloutRecord, Stack, Stored, document::content_of};
 use crate::store::Rev;
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use waggle_dns::Snapshot;
 use waggle_model::desired::Desired;
@@ -20,6 +22,10 @@ pub(super) struct Decision {
     pub(super) rollouts: BTreeMap<u64, RolloutRecord>,
     pub(super) stacks: BTreeMap<StackName, Stack>,
     pub(super) plan: Option<Stored>,
+    /// What is written down about that plan.
+    pub(super) entry: Option<KeptPlan>,
+    /// The time is over for which an earlier plan was held.
+    pub(super) hold_over: bool,
     pub(super) desired: BTreeMap<ClusterName, Stored>,
     /// Gone from every cluster: their records go.
     pub(super) forgotten: BTreeSet<StackName>,
@@ -39,6 +45,7 @@ pub(super) fn decide(loaded: &Loaded, seen: &Seen, now: Timestamp) -> Result<Dec
         state.stacks.retain(|name, _| !leaves(name));
         state
     };
+    decision.hold_over = loaded.held.is_some() && steer::hold(loaded, now).is_none();
     write_plan(loaded, &state, &without(false), now, &mut decision)?;
     decision.force_spent = loaded.force.is_some();
     write_desired(loaded, &without(true), &mut decision)?;
@@ -53,6 +60,7 @@ impl Decision {
         self.rollouts.is_empty()
             && self.stacks.is_empty()
             && self.plan.is_none()
+            && !self.hold_over
             && self.desired.is_empty()
             && self.forgotten.is_empty()
             && !self.force_spent
@@ -148,6 +156,7 @@ fn write_plan(
     if state.federation.clusters.is_empty() && loaded.plan.is_none() {
         return Ok(());
     }
+    let built = steer::in_force(loaded, state, built, now);
     let content = content_of(&canonical(&built)?);
     // Nameservers that refused the plan as it is take it once somebody means it.
     if loaded.force.is_none() && loaded.plan.as_ref().is_some_and(|plan| plan.content == content) {
@@ -171,7 +180,10 @@ fn write_plan(
         }
     };
     let traceparent = traceparent(loaded, decision);
-    decision.plan = Some(Stored { generation, content, traceparent, json: canonical(&built)?.into(), rev: Rev(0) });
+    let json = Bytes::from(canonical(&built)?);
+    let before = loaded.route_plan()?;
+    decision.entry = Some(steer::entry(loaded, decision, before.as_ref(), &built, json.len()));
+    decision.plan = Some(Stored { generation, content, traceparent, json, rev: Rev(0) });
     Ok(())
 }
 
@@ -194,5 +206,5 @@ fn write_desired(loaded: &Loaded, state: &State, decision: &mut Decision) -> Res
 fn traceparent(loaded: &Loaded, decision: &Decision) -> String {
     let moving = decision.rollouts.values().next_back().map(|record| &record.traceparent);
     let active = loaded.rollouts.values().rfind(|record| !record.rollout.state.is_final());
-    moving.or(active.map(|record| &record.traceparent)).unwrap_or(&loaded.traceparent).clone()
+    moving.or(active.map(|record| &record.traceparent)).unwrap_or(&loaded.newest.traceparent).clone()
 }

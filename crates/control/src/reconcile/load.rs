@@ -4,7 +4,7 @@
 //! the epoch as read is refused.
 
 use crate::records::{
-    DrainRecord, Epoch, ForceRecord, Found, NameserverIdentity, RolloutRecord, Stack, Stored, get, keys, list,
+    DrainRecord, Epoch, ForceRecord, Found, HeldPlan, NameserverIdentity, RolloutRecord, Stack, Stored, get, keys, list,
 };
 use crate::store::{Key, Result, Rev, Store};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,8 +19,8 @@ use waggle_model::{ClusterName, Generation, StackName};
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
     pub(crate) epoch: Option<Rev>,
-    /// W3C trace context of the newest change; may be empty.
-    pub(crate) traceparent: String,
+    /// The newest change.
+    pub(crate) newest: Epoch,
     pub state: State,
     pub stacks: BTreeMap<StackName, Stack>,
     pub drains: BTreeMap<ClusterName, DrainRecord>,
@@ -28,6 +28,8 @@ pub struct Loaded {
     pub rollouts: BTreeMap<u64, RolloutRecord>,
     /// The releases that some cluster runs or is to run.
     pub releases: BTreeMap<ReleaseId, Release>,
+    /// An earlier plan that a person put back in force, if so.
+    pub(crate) held: Option<HeldPlan>,
     pub(crate) plan: Option<Stored>,
     pub(crate) force: Option<ForceRecord>,
     pub(crate) desired: BTreeMap<ClusterName, Stored>,
@@ -54,7 +56,7 @@ pub async fn load(store: &dyn Store) -> Result<Loaded> {
     let epoch = get::<Epoch>(store, &keys::epoch()).await?;
     let mut loaded = Loaded {
         epoch: epoch.as_ref().map(|epoch| epoch.rev),
-        traceparent: epoch.map(|epoch| epoch.value.traceparent).unwrap_or_default(),
+        newest: epoch.map(|epoch| epoch.value).unwrap_or_default(),
         ..Loaded::default()
     };
     let federation = get::<Federation>(store, &keys::federation()).await?;
@@ -79,6 +81,8 @@ pub async fn load(store: &dyn Store) -> Result<Loaded> {
         load_stack(store, &mut loaded, name, found).await?;
     }
     loaded.force = get::<ForceRecord>(store, &keys::force()).await?.map(|force| force.value);
+    loaded.held = get::<HeldPlan>(store, &keys::held_plan()).await?.map(|found| found.value);
+    loaded.state.hold = loaded.held.as_ref().map(|held| held.hold.clone());
     if let Some(entry) = store.get(&keys::plan()).await? {
         loaded.plan = Some(Stored::open(&entry)?);
     }

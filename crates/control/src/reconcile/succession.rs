@@ -32,6 +32,7 @@ pub fn too_much_lost(loaded: &Loaded, state: &State, now: Timestamp) -> Result<O
     let mut serving = state.clone();
     serving.stacks.retain(|name, _| loaded.stacks.get(name).is_none_or(|stack| stack.removing.is_none()));
     let (built, _) = federate::route_plan(&serving, now);
+    let built = super::steer::in_force(loaded, &serving, built, now);
     let built = RoutePlan { generation: loaded.plan_generation().next(), ..built };
     Ok(after(loaded, state, built)?.err())
 }

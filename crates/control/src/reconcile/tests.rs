@@ -1,3 +1,4 @@
+mod steering;
 mod stores;
 mod succession;
 mod world;

@@ -63,9 +63,14 @@ impl Edit {
         self
     }
 
-    /// The reconciler must look at it.
+    /// The reconciler must look at it; it is nobody's in particular.
     pub fn touch(&mut self, traceparent: &str) -> Result<&mut Edit> {
-        self.put(keys::epoch(), &Epoch { traceparent: traceparent.to_owned() })
+        self.touch_for(&Epoch { traceparent: traceparent.to_owned(), ..Epoch::default() })
+    }
+
+    /// The reconciler must look at it, and say whose change it was.
+    pub fn touch_for(&mut self, change: &Epoch) -> Result<&mut Edit> {
+        self.put(keys::epoch(), change)
     }
 
     pub fn is_empty(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use crate::store::Key;
 use waggle_model::release::ReleaseId;
-use waggle_model::{ClusterName, DomainName, NameserverName, StackName};
+use waggle_model::{ClusterName, DomainName, Generation, NameserverName, StackName};
 
 /// Written by every change that the reconciler must take into account.
 pub const EPOCH: &str = "epoch";
@@ -17,6 +17,7 @@ pub const NAMESERVERS: &str = "identity/nameserver/";
 pub const TOKENS: &str = "token/";
 pub const API_TOKENS: &str = "apitoken/";
 pub const DESIRED: &str = "desired/";
+pub const PLANS: &str = "plans/";
 pub const PAYLOADS: &str = "payload/";
 /// Logins for registries; sealed.
 pub const LOGINS: &str = "login/";
@@ -36,6 +37,21 @@ pub fn plan() -> Key {
 /// See [`ForceRecord`](super::ForceRecord).
 pub fn force() -> Key {
     Key::new("force")
+}
+
+/// The list of the last plans.
+pub fn plan_log() -> Key {
+    Key::new("planlog")
+}
+
+/// The bytes of one of them.
+pub fn kept_plan(generation: Generation) -> Key {
+    Key::new(format!("{PLANS}{:020}", generation.0))
+}
+
+/// An earlier plan put back in force.
+pub fn held_plan() -> Key {
+    Key::new("planhold")
 }
 
 pub fn rollout_counter() -> Key {

@@ -93,7 +93,7 @@ pub fn one(plan: &RoutePlan, seen: &Seen, name: &DomainName) -> Option<RouteView
         all_down: route.all_down.clone(),
         pool: route.pool.iter().map(endpoint).collect(),
         orders: orders(said.traffic(name)),
-        clients: clients(said.traffic(name)),
+        clients: clients(said.traffic(name).iter().copied()),
         plan_generation: plan.generation,
         plan_issued_at: plan.issued,
     })
@@ -119,6 +119,7 @@ fn summary(name: &DomainName, route: &PlanRoute, said: &Said<'_>) -> RouteSummar
         stack: route.stack.clone(),
         policy: route.policy.clone(),
         ttl: route.ttl,
+        checked: route.check.is_some(),
         all_down: clusters.values().all(out),
         clusters,
     }
@@ -168,9 +169,10 @@ fn orders(traffic: &[&RouteTraffic]) -> Vec<OrderTraffic> {
     orders
 }
 
-fn clients(traffic: &[&RouteTraffic]) -> Vec<ClientTraffic> {
+/// The busiest client networks of several routes or nameservers.
+pub fn clients<'a>(traffic: impl IntoIterator<Item = &'a RouteTraffic>) -> Vec<ClientTraffic> {
     let mut sums = BTreeMap::new();
-    for client in traffic.iter().flat_map(|traffic| &traffic.clients) {
+    for client in traffic.into_iter().flat_map(|traffic| &traffic.clients) {
         let sum: &mut u32 = sums.entry(client.prefix).or_default();
         *sum = sum.saturating_add(client.questions);
     }

@@ -2,6 +2,7 @@
 
 use crate::fleet_state::State;
 use crate::observed::{Observed, Phase, Swarm};
+use crate::plan::hold::Hold;
 use crate::plan::{NameserverStatus, RoutePlan};
 use crate::release::{ReleaseId, Route};
 use crate::{ClusterName, DomainName, Generation, NameserverName, StackName, Timestamp};
@@ -20,6 +21,9 @@ pub struct Facts {
     pub has_routes: BTreeMap<ReleaseId, BTreeSet<DomainName>>,
     /// The stack's part of the route plan that control sends now; `None` before the first.
     pub routed: Option<Routed>,
+    /// Why that plan is not what control would make of the present state, if so.
+    #[serde(default)]
+    pub hold: Option<Hold>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -126,6 +130,7 @@ impl Facts {
             nameservers: known.collect(),
             routes: body.map(|body| body.routes.clone()).unwrap_or_default(),
             routed: plan.map(|plan| Routed::of(plan, stack)),
+            hold: state.hold.clone().filter(|hold| hold.in_force(now)),
         }
     }
 }

@@ -70,6 +70,10 @@ impl Planner<'_> {
 
     fn push_line(&mut self, name: &ClusterName, why: Why) {
         let Some(cluster) = self.next.clusters.get(name) else { return };
+        let why = match (&self.facts.hold, why) {
+            (Some(hold), Why::PlanNotWritten) => Why::PlanHeld { by: hold.by.clone(), until: hold.until },
+            (_, why) => why,
+        };
         let (stage, step, in_place) = (cluster.stage, cluster.step.clone(), cluster.progress.in_place);
         self.lines.push(Line { cluster: name.clone(), stage, step, in_place, why });
     }

@@ -95,6 +95,11 @@ pub enum Why {
         error: String,
     },
     PlanNotWritten,
+    /// An operator put an earlier route plan back in force.
+    PlanHeld {
+        by: String,
+        until: Timestamp,
+    },
     Behind {
         generation: Generation,
         nameservers: Vec<Behind>,
@@ -260,6 +265,11 @@ impl fmt::Display for Why {
             }
             Why::Engine { error } => write!(f, "its Engine cannot be asked: {error}"),
             Why::PlanNotWritten => write!(f, "the route plan does not say so yet"),
+            Why::PlanHeld { by, until } => write!(
+                f,
+                "{by} put an earlier route plan back in force until {}; `waggle route resume` ends it",
+                until.clock()
+            ),
             Why::Behind { generation, nameservers } => {
                 let all: Vec<_> = nameservers.iter().map(ToString::to_string).collect();
                 write!(f, "route plan {generation} is not acknowledged by {}", all.join(", "))

@@ -1,5 +1,6 @@
 //! `waggle route`
 
+mod history;
 mod table;
 
 use crate::client::url::encode;
@@ -13,14 +14,17 @@ pub use table::{details, table, traffic};
 use waggle_control::api::types::{ForceRequest, RouteSummary, RouteView, UnforceRequest};
 use waggle_model::{ClusterName, DomainName, Timestamp};
 
-/// See how users are steered: which clusters each name is answered with, and why
+/// See how users are steered and why, what changed when, and go back to an earlier route plan
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   waggle route ls
   waggle route show www.shop.example
   waggle route force www.shop.example eu-1 unfit --for 1h --reason 'disk is dying'
-  waggle route unforce www.shop.example eu-1")]
+  waggle route unforce www.shop.example eu-1
+  waggle route history www.shop.example
+  waggle route revert 41 --reason 'users in Asia are sent to Europe'
+  waggle route resume")]
 pub struct Args {
     #[command(subcommand)]
     action: Action,
@@ -40,6 +44,51 @@ Examples:
     /// Show one route: its terms, addresses, what each nameserver says of it, and who asks
     #[command(after_help = "Example:\n  waggle route show www.shop.example")]
     Show { name: DomainName },
+    /// Show the last route plans: when, by whom, and what each changed
+    #[command(after_help = "\
+Control keeps the last 64 plans. Each has a number, its generation, which only grows.
+
+Examples:
+  waggle route history
+  waggle route history www.shop.example --last 3")]
+    History {
+        /// Only plans that changed something for this route
+        name: Option<DomainName>,
+        /// At most so many, newest first
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+        last: usize,
+    },
+    /// Put an earlier route plan back in force, for a time, as a new generation
+    #[command(after_help = "\
+Zones, client map, weights, policies, TTLs, checks, pools and operators' drains become what they were. What clusters run,
+which of them are being updated, and routes that came since stay as they are. Until it ends no rollout takes a further
+cluster out of service; `waggle status` says so.
+
+Examples:
+  waggle route revert 41 --reason 'users in Asia are sent to Europe' --dry-run
+  waggle route revert 41 --reason 'users in Asia are sent to Europe' --for 2h")]
+    Revert {
+        generation: u64,
+        /// Why, for those who wonder later
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// When it ends by itself
+        #[arg(long = "for", value_name = "DURATION", value_parser = crate::duration::parse, default_value = "1h")]
+        time: Duration,
+        /// Only show what would change
+        #[arg(long)]
+        dry_run: bool,
+        /// Also if it takes out of answers what would be refused
+        #[arg(long)]
+        force: bool,
+    },
+    /// End a revert: route plans follow clusters and releases again
+    #[command(after_help = "Example:\n  waggle route resume")]
+    Resume {
+        /// Also if it takes out of answers what would be refused
+        #[arg(long)]
+        force: bool,
+    },
     /// Set a cluster's verdict for one route over what is observed, for a time
     #[command(after_help = "\
 Nameservers go by it, also while control is away, until the time is over; then what they observe counts again at once.
@@ -98,6 +147,11 @@ pub async fn run(args: Args, global: &Global) -> Result<Exit, Failure> {
             let route: RouteView = client.get(&format!("/v1/routes/{}", encode(name.as_str()))).await?;
             output::show(global.format, &route, |colour| details(&route, now, colour))?;
         }
+        Action::History { name, last } => history::show(&client, global, name.as_ref(), last, now).await?,
+        Action::Revert { generation, reason, time, dry_run, force } => {
+            history::revert(&client, global, generation, reason, time, dry_run, force).await?;
+        }
+        Action::Resume { force } => history::resume(&client, global, force).await?,
     }
     Ok(Exit::Done)
 }

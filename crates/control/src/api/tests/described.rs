@@ -82,6 +82,9 @@ fn schemas_are_what_the_code_reads() {
     check::<super::super::types::StackServices>(&document, "StackServices");
     check::<super::super::types::ReleaseView>(&document, "ReleaseView");
     check::<super::super::types::WhyView>(&document, "WhyView");
+    check::<super::super::types::PlansView>(&document, "PlansView");
+    check::<super::super::types::RevertRequest>(&document, "RevertRequest");
+    check::<super::super::types::Reverted>(&document, "Reverted");
     check::<super::super::types::RouteView>(&document, "RouteView");
     check::<super::super::types::ForceRequest>(&document, "ForceRequest");
     check::<super::super::types::UnforceRequest>(&document, "UnforceRequest");

@@ -16,6 +16,9 @@ pub struct RouteSummary {
     pub policy: Policy,
     /// Seconds.
     pub ttl: u32,
+    /// Nameservers probe it; otherwise only agents say what is fit.
+    #[serde(default)]
+    pub checked: bool,
     /// Its pool.
     pub clusters: BTreeMap<ClusterName, RouteCluster>,
     /// No cluster is in and fit: what the route says for this case is answered.

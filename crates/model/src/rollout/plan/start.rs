@@ -19,6 +19,9 @@ impl Planner<'_> {
             self.enter(name, Step::Done);
             return Why::Nothing;
         }
+        if let Some(why) = self.plan_held(name) {
+            return why;
+        }
         if let Some(why) = self.out_of_service_limit() {
             return why;
         }
@@ -86,6 +89,12 @@ impl Planner<'_> {
         }
         let (reachable, managers) = (swarm.managers_reachable, swarm.managers);
         (reachable.saturating_mul(2) <= managers && managers > 0).then_some(Why::NoQuorum { reachable, managers })
+    }
+
+    /// While an operator steers by hand, no cluster that users may be sent to is begun.
+    fn plan_held(&self, name: &ClusterName) -> Option<Why> {
+        let hold = self.facts.hold.as_ref().filter(|_| self.has_routes() || self.is_pooled(name))?;
+        Some(Why::PlanHeld { by: hold.by.clone(), until: hold.until })
     }
 
     fn out_of_service_limit(&self) -> Option<Why> {

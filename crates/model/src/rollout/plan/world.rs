@@ -7,6 +7,7 @@ use crate::fleet::{Cluster, NameserverPeer, Zone};
 use crate::fleet_state::{OperatorDrain, Settled, State};
 use crate::health::Verdict;
 use crate::observed::{Observed, ObservedStack, Phase, Swarm};
+use crate::plan::hold::{Hold, held};
 use crate::plan::{EndpointVerdict, LedgerEntry, NameserverStatus, RoutePlan};
 use crate::release::{
     Check, CheckKind, OnFailure, Promotion, ReleaseBody, ReleaseId, Route, Strategy, check_interval, check_timeout,
@@ -25,6 +26,7 @@ pub(super) struct Fleet {
     pub now: Timestamp,
     pub state: State,
     pub plan: Option<RoutePlan>,
+    kept: Option<RoutePlan>,
     agents: BTreeMap<ClusterName, (bool, Option<(Observed, Timestamp)>)>,
     nameservers: BTreeMap<NameserverName, NameserverFacts>,
     /// Nameserver and cluster → what it says instead of "fit".
@@ -51,6 +53,7 @@ impl Fleet {
             now: Timestamp(START),
             state,
             plan: None,
+            kept: None,
             agents: BTreeMap::new(),
             nameservers: BTreeMap::new(),
             verdicts: BTreeMap::new(),
@@ -96,6 +99,9 @@ impl Fleet {
 
     pub fn publish(&mut self) -> String {
         let (mut plan, problems) = route_plan(&self.state, self.now);
+        if let (Some(kept), true) = (&self.kept, self.state.hold.as_ref().is_some_and(|hold| hold.in_force(self.now))) {
+            plan = held(kept, &plan, &self.state.stacks.keys().cloned().collect(), &BTreeMap::new());
+        }
         let mut out: String = problems.iter().map(|problem| format!("problem: {problem}\n")).collect();
         if self.plan.as_ref().is_some_and(|old| same_plan(old, &plan)) {
             return out;
@@ -328,6 +334,13 @@ impl World for Fleet {
             "settled" => self.settle(command),
             "deploy" => self.deploy(command.word(1)),
             "plan" => return self.plan().to_string(),
+            "hold" => {
+                let until = self.now.after(Duration::from_millis(Command::millis(command.word(1))));
+                let (by, reason) = ("ops".to_owned(), "test".to_owned());
+                self.kept = self.plan.clone();
+                let generation = self.plan.as_ref().unwrap().generation;
+                self.state.hold = Some(Hold { generation, by, reason, since: self.now, until });
+            }
             "publish" => return self.publish(),
             "ack" => self.acknowledge(),
             "agents" => self.converge(),
