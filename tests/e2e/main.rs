@@ -14,6 +14,7 @@ mod quick_start;
 mod simulate;
 mod stacks;
 mod status;
+mod steering;
 mod telemetry;
 mod troubles;
 

@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod completion;
 pub mod context;
 pub mod control;
+pub mod doctor;
 pub mod image;
 pub mod login;
 pub mod nameserver;
@@ -100,6 +101,7 @@ pub enum Command {
     Override(overrides::Args),
     Why(why::Args),
     Simulate(simulate::Args),
+    Doctor(doctor::Args),
     Completion(completion::Args),
     Up(up::Args),
     Control(control::Args),
@@ -134,6 +136,7 @@ pub fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Override(args) => overrides::run(args, global),
         Command::Why(args) => talk("why", why::run(args, global)),
         Command::Simulate(args) => talk("simulate", simulate::run(args, global)),
+        Command::Doctor(args) => talk("doctor", doctor::run(args, global)),
         Command::Completion(args) => completion::run(args),
         Command::Up(args) => up::run(args),
         Command::Control(args) => match args.split() {

@@ -2,10 +2,10 @@
 //! requests; times are RFC 3339 nowhere and milliseconds since the epoch everywhere (`*_at`).
 
 mod outage;
+mod plans;
 mod routes;
 
 pub use outage::OutageView;
-mod plans;
 pub use plans::{PlanView, PlansView, RevertRequest, Reverted};
 pub use routes::{ForceRequest, RouteCluster, RouteEndpoint, RouteState, RouteSummary, RouteView, UnforceRequest};
 

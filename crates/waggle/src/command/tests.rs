@@ -45,6 +45,7 @@ fn arguments() {
         "waggle route history -n 3 www.shop.example",
         "waggle route revert 41 --reason x --for 30m --dry-run",
         "waggle route resume",
+        "waggle doctor --zone shop.example --resolver 192.0.2.1:53 --all",
         "waggle route show www.shop.example",
         "waggle why www.shop.example --client 2001:db8::1 --type AAAA",
         "waggle simulate outage eu-1 us-1 --at-rate 1.5",
