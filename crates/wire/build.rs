@@ -4,8 +4,12 @@ use std::path::Path;
 
 const SHARED: &str = "waggle/document/v1/document.proto";
 const DNSTAP: &str = "dnstap/dnstap.proto";
-const SERVICES: [&str; 3] =
-    ["waggle/identity/v1/identity.proto", "waggle/agent/v1/agent.proto", "waggle/route/v1/route.proto"];
+const SERVICES: [&str; 4] = [
+    "waggle/identity/v1/identity.proto",
+    "waggle/agent/v1/agent.proto",
+    "waggle/route/v1/route.proto",
+    "grpc/health/v1/health.proto",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");

@@ -7,10 +7,12 @@ mod cluster;
 mod control;
 mod invariants;
 mod link;
+mod loss;
 mod nameserver;
 mod partition;
 mod transition;
 mod users;
+mod week;
 mod world;
 
 use anyhow::{Context, Result, ensure};

@@ -84,6 +84,7 @@ impl Nameserver {
 
     /// Judges and puts the conclusions where answers read them.
     pub fn judge(&mut self, now: Timestamp) {
+        self.judge.turn(now);
         let Some(serving) = &self.serving else { return };
         let judgement = self.judge.judge(now);
         for (name, judged) in &judgement.routes {

@@ -23,10 +23,10 @@ use waggle_model::release::{AllDown, Check, CheckKind, Policy};
 use waggle_model::{ClusterName, Generation, Timestamp};
 use waggle_wire::document;
 
-const ROUTE: &str = "www.shop.example";
+pub const ROUTE: &str = "www.shop.example";
 const CLUSTERS: [&str; 3] = ["a", "b", "c"];
-const NAMESERVERS: [&str; 2] = ["ns1", "ns2"];
-const START: Timestamp = Timestamp(1_000_000_000);
+pub const NAMESERVERS: [&str; 2] = ["ns1", "ns2"];
+pub const START: Timestamp = Timestamp(1_000_000_000);
 /// Milliseconds. Beats and judgements come at each, probes at every second one, views at every fourth.
 const TICK: u64 = 250;
 /// Ticks before the cut, with the cut, and after it: long enough for each to come to rest.
@@ -246,7 +246,7 @@ impl Partition {
             if self.tick.is_multiple_of(2) {
                 let reached = links >> (2 + number) & 1 == 0;
                 let outcome = if reached { Ok(()) } else { Err("no answer".to_owned()) };
-                server.probed(&self.clusters[at], &ProbeResult { at: self.now, outcome });
+                server.probed(&self.clusters[at], &ProbeResult { at: self.now, took: Duration::ZERO, outcome });
             }
         }
         Ok(())
@@ -277,7 +277,7 @@ impl Partition {
 }
 
 /// Clients near each cluster prefer it, then the others in order.
-fn plan(generation: u64) -> Result<RoutePlan> {
+pub fn plan(generation: u64) -> Result<RoutePlan> {
     let clusters: Vec<ClusterName> = CLUSTERS.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
     let mut client_map = BTreeMap::new();
     for (at, client) in CLIENTS.iter().enumerate() {
@@ -296,10 +296,18 @@ fn plan(generation: u64) -> Result<RoutePlan> {
         port: 80,
         interval: Duration::from_millis(2 * TICK),
         timeout: Duration::from_millis(TICK),
+        latency: None,
     };
     let (policy, all_down) = (Policy::Nearest, AllDown::LastGood);
-    let route =
-        PlanRoute { stack: "shop".parse()?, policy, ttl: 5, check: Some(check), all_down, pool: pool.collect() };
+    let route = PlanRoute {
+        stack: "shop".parse()?,
+        policy,
+        ttl: 5,
+        check: Some(check),
+        all_down,
+        https: None,
+        pool: pool.collect(),
+    };
     let zone = Zone {
         nameservers: vec!["ns1.shop.example".parse()?],
         contact: "hostmaster.shop.example".parse()?,

@@ -4,7 +4,7 @@ use crate::choose::{Client, choose};
 use crate::health::Health;
 use crate::ledger::Ledger;
 use crate::name::Folded;
-use crate::reply::{Full, Reply, Section, udp_limit};
+use crate::reply::{Full, RECORD_HEAD, Reply, Section, records, udp_limit};
 use crate::request::{HEADER, Question, Request, rcode, rtype};
 use crate::snapshot::{Addresses, Cut, Node, RecordSet, Route, Snapshot, ZoneData};
 use crate::table::{Found, NONE};
@@ -22,9 +22,7 @@ pub enum Transport {
 
 /// CNAMEs followed within one reply.
 pub(crate) const CHASE_MAX: usize = 8;
-/// Octets of one A or AAAA record whose owner is a pointer, and where its TTL begins.
-const A_RECORD: usize = 16;
-const AAAA_RECORD: usize = 28;
+/// Where the TTL of a record begins whose owner is a pointer.
 const TTL_AT: usize = 6;
 
 /// Writes the reply to `query` into `out` and returns its length in octets. `None`: send nothing, because it is no query
@@ -158,14 +156,8 @@ impl Walk<'_, '_> {
 
     fn data(&mut self, node: &Node, zone: &ZoneData, here: Here) -> Result<Option<(Found, Here)>, Full> {
         let s = self.s;
-        if let Some(route) = s.routes.get(node.route as usize) {
-            match self.kind {
-                rtype::A if route.types.a => return self.routed(node.route, route, here, A_RECORD).map(|()| None),
-                rtype::AAAA if route.types.aaaa => {
-                    return self.routed(node.route, route, here, AAAA_RECORD).map(|()| None);
-                }
-                _ => {}
-            }
+        if let Some(route) = s.routes.get(node.route as usize).filter(|route| route.routes(self.kind)) {
+            return self.routed(node.route, route, here).map(|()| None);
         }
         let sets = s.sets_of(node);
         if self.kind == rtype::ANY && (!sets.is_empty() || node.route != NONE) {
@@ -218,14 +210,13 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    fn routed(&mut self, index: u32, route: &Route, here: Here, size: usize) -> Result<(), Full> {
+    fn routed(&mut self, index: u32, route: &Route, here: Here) -> Result<(), Full> {
         let (_, cap) = self.h.get(index as usize);
         let ttl = route.ttl.min(cap);
         let choice = choose(self.s, route, &self.h.fit(index as usize), &self.client);
         self.l.tally().note(index, route, &choice, self.client.subnet.unwrap_or(self.client.source));
         self.reply.scope = choice.scope;
-        let set =
-            RoutedSet { start: self.reply.len(), size, ttl: ttl.to_be_bytes(), owner: here.pointer(here.len as u8) };
+        let set = RoutedSet { start: self.reply.len(), ttl: ttl.to_be_bytes(), owner: here.pointer(here.len as u8) };
         if choice.bits().is_empty() {
             return route.fallback.as_ref().map_or(Ok(()), |addresses| self.addresses(addresses, &set, true));
         }
@@ -239,12 +230,11 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// `distinct`: no earlier record of the set can have the same address.
+    /// `distinct`: no earlier record of the set can have the same data.
     fn addresses(&mut self, addresses: &Addresses, set: &RoutedSet, distinct: bool) -> Result<(), Full> {
-        let wire = self.s.wire(if set.size == A_RECORD { addresses.a } else { addresses.aaaa });
-        for record in wire.chunks_exact(set.size) {
-            let data = record.get(12..).unwrap_or_default();
-            if !distinct && self.reply.holds(set.start, set.size, data) {
+        for record in records(self.s.wire(addresses.wire(self.kind))) {
+            let data = record.get(RECORD_HEAD..).unwrap_or_default();
+            if !distinct && self.reply.holds(set.start, data) {
                 continue;
             }
             let at = self.reply.len();
@@ -260,8 +250,6 @@ impl Walk<'_, '_> {
 struct RoutedSet {
     /// Where the set begins in the reply.
     start: usize,
-    /// Octets of one record.
-    size: usize,
     ttl: [u8; 4],
     owner: [u8; 2],
 }

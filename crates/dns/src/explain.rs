@@ -53,7 +53,11 @@ pub struct Decided {
     pub pool: Vec<PoolEntry>,
     /// Nothing may be answered: fallback addresses, or the pool that the plan does not drain.
     pub all_down: bool,
+    /// Of HTTPS records, the hints of all.
     pub answer: Vec<IpAddr>,
+    /// What an HTTPS record says beside its hints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
     /// Seconds.
     pub ttl: u32,
     /// Health shortened the route's own TTL.
@@ -102,7 +106,7 @@ pub struct PoolEntry {
 
 /// `ecs`: `client` is the address of a client subnet, otherwise the address a query comes from (it stands for both when a
 /// subnet tells nothing). `reasons`: why endpoints of this route may not be answered, or not to everybody, as the caller's
-/// health rules and the plan say.
+/// health rules and the plan say; of a fit endpoint whatever else the caller knows.
 pub fn explain(
     s: &Snapshot,
     h: &Health,
@@ -151,7 +155,7 @@ fn at(s: &Snapshot, found: Found, qtype: u16) -> Step {
     let Some(node) = node else { return Step::Done(Outcome::NxDomain, None) };
     let sets = s.sets_of(node);
     if let Some(route) = s.routes.get(node.route as usize)
-        && (qtype == rtype::A && route.types.a || qtype == rtype::AAAA && route.types.aaaa)
+        && route.routes(qtype)
     {
         return Step::Done(Outcome::Routed, Some(node.route));
     }
@@ -184,7 +188,17 @@ fn decide(
     let fit = h.fit(index);
     let choice = choose(s, route, &fit, client);
     let located = client.locate(&s.places);
-    let wanted = |address: &&IpAddr| address.is_ipv4() == (qtype == rtype::A);
+    let wanted = |address: &&IpAddr| match qtype {
+        rtype::A => address.is_ipv4(),
+        rtype::AAAA => address.is_ipv6(),
+        _ => {
+            if address.is_ipv4() {
+                route.types.a
+            } else {
+                route.types.aaaa
+            }
+        }
+    };
     let chosen = choice.bits().iter().filter_map(|bit| route.addresses.get(usize::from(*bit)));
     let sets: Vec<_> = if choice.bits().is_empty() { route.fallback.iter().collect() } else { chosen.collect() };
     let mut answer: Vec<IpAddr> = Vec::new();
@@ -205,6 +219,7 @@ fn decide(
         pool: pool(s, route, &fit, choice.bits(), &located, reasons),
         all_down: mask == 0,
         answer,
+        service: route.https.as_ref().filter(|_| qtype == rtype::HTTPS).map(ToString::to_string),
         ttl: route.ttl.min(cap),
         ttl_capped: cap < route.ttl,
         scope: choice.scope,
@@ -284,8 +299,10 @@ fn pool(
             (None, _) if !kept && route.undrained & 1 << (bit & 63) == 0 => "drained by the plan".into(),
             (None, _) if !kept => "not fit".into(),
             (reason, Some(share)) => limited(share, reason, taken, answered),
-            (_, None) if answered => "best of those that are fit".into(),
-            (_, None) => "fit, but others come first".into(),
+            (reason, None) => {
+                let outcome = if answered { "best of those that are fit" } else { "fit, but others come first" };
+                reason.map_or_else(|| outcome.to_owned(), |reason| format!("{outcome} ({reason})"))
+            }
         };
         Some(PoolEntry { cluster: cluster.clone(), kept, answered, share, why })
     };

@@ -18,6 +18,19 @@ const KEEPALIVE_OPTION: [u8; 6] = {
     [code0, code1, 0, 2, time0, time1]
 };
 
+/// Octets of a record before its data, when its owner is a pointer.
+pub(crate) const RECORD_HEAD: usize = 12;
+
+/// The records of a fragment in which each owner is a pointer.
+pub(crate) fn records(mut wire: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let size = wire.get(RECORD_HEAD - 2..)?.first_chunk::<2>()?;
+        let (record, rest) = wire.split_at_checked(RECORD_HEAD + usize::from(u16::from_be_bytes(*size)))?;
+        wire = rest;
+        Some(record)
+    })
+}
+
 /// The buffer was too small or the limit was reached.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Full;
@@ -86,10 +99,10 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Whether a record of `size` octets, from `start` on, ends with `data`.
-    pub(crate) fn holds(&self, start: usize, size: usize, data: &[u8]) -> bool {
+    /// Whether one of the records from `start` on, whose owners are pointers, has this data.
+    pub(crate) fn holds(&self, start: usize, data: &[u8]) -> bool {
         let written = self.out.get(start..self.len).unwrap_or_default();
-        written.chunks_exact(size).any(|record| record.ends_with(data))
+        records(written).any(|record| record.get(RECORD_HEAD..) == Some(data))
     }
 
     /// Writes header and OPT. `truncated` takes everything but the question back (no RRset is ever sent in part).

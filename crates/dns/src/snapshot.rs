@@ -3,10 +3,12 @@
 //! Record sets are wire fragments whose owner is a pointer to the question; a reply is mostly copies of them.
 
 use crate::places::Places;
+use crate::request::rtype;
 use crate::table::Table;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use waggle_model::release::Https;
 use waggle_model::routing::Candidate;
 use waggle_model::{ClusterName, DomainName, Generation};
 
@@ -122,9 +124,11 @@ pub struct Route {
     pub(crate) full: u64,
     /// Not drained by the plan.
     pub(crate) undrained: u64,
-    /// Per cluster, its A records and its AAAA records.
+    /// Per cluster, its A records, its AAAA records, and its HTTPS record if the route has any.
     pub(crate) addresses: Vec<Addresses>,
     pub(crate) types: Types,
+    /// HTTPS records are answered.
+    pub(crate) https: Option<Https>,
     pub(crate) fallback: Option<Addresses>,
     /// First ledger cell of this route.
     pub(crate) ledger: u32,
@@ -167,6 +171,16 @@ impl Route {
         self.undrained
     }
 
+    /// Whether records of this type are chosen per client.
+    pub(crate) fn routes(&self, kind: u16) -> bool {
+        match kind {
+            rtype::A => self.types.a,
+            rtype::AAAA => self.types.aaaa,
+            rtype::HTTPS => self.https.is_some(),
+            _ => false,
+        }
+    }
+
     /// What is answered when nothing may be: fallback addresses excepted, the undrained pool, else the whole pool.
     pub(crate) fn resting(&self) -> u64 {
         if self.undrained == 0 { self.full } else { self.undrained }
@@ -185,6 +199,19 @@ pub(crate) struct Addresses {
     pub(crate) list: Vec<IpAddr>,
     pub(crate) a: Wire,
     pub(crate) aaaa: Wire,
+    /// Empty unless the route answers HTTPS queries.
+    pub(crate) https: Wire,
+}
+
+impl Addresses {
+    /// Records of a type that the route routes.
+    pub(crate) fn wire(&self, kind: u16) -> Wire {
+        match kind {
+            rtype::A => self.a,
+            rtype::AAAA => self.aaaa,
+            _ => self.https,
+        }
+    }
 }
 
 /// How a route orders its pool.

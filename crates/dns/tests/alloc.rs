@@ -51,6 +51,7 @@ clusters: {ams: {}, fra: {}, nyc: {}}
 client_map: {10.1.0.0/16: [fra], 10.1.7.0/24: [nyc]}
 routes:
   www.shop.example:
+    https: {alpn: [h2, h3]}
     pool: [{cluster: ams, addresses: [192.0.2.1]}, {cluster: fra, addresses: [192.0.2.2]}]
   share.shop.example:
     policy: {weighted: {ams: 2}}
@@ -66,6 +67,7 @@ routes:
         .collect();
     queries.push(Query::new(&many_labels, 1).bytes());
     queries.push(Query::new("www.shop.example", 15).bytes());
+    queries.push(Query::new("www.shop.example", 65).subnet(subnet, 24).bytes());
     queries.push(Query::new("other.example", 1).bytes());
     queries.push(vec![0; 40]);
     let source = "192.0.2.53:5353".parse().unwrap();

@@ -89,7 +89,7 @@ fn perform(server: &Server, plan: &RoutePlan, words: &str) -> String {
         }
         ["why", name, kind, address] => {
             let address: IpAddr = address.parse().unwrap();
-            let reasons = BTreeMap::from([("fra".parse().unwrap(), "two probes in a row failed".to_owned())]);
+            let reasons = BTreeMap::from([("fra".parse().unwrap(), "so say its probes".to_owned())]);
             let explanation = explain(
                 &server.snapshot,
                 &server.health,

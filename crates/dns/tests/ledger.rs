@@ -5,6 +5,21 @@ mod support;
 use support::{NOW, Query, Server, plan};
 use waggle_dns::{Ledger, Transport};
 
+/// Whoever caches an HTTPS answer comes to the cluster it names, so a drain waits for it.
+#[test]
+fn an_https_answer_counts_with_its_ttl() {
+    let server = Server::new(&plan(
+        "zones: {z.example: {nameservers: [ns.z.example], contact: c.z.example}}\nclusters: {a: {}, b: {}}\n\
+         routes:\n  w.z.example: {ttl: 30, https: {}, policy: {failover: [b, a]}, pool: [\
+         {cluster: a, addresses: [192.0.2.1]}, {cluster: b, addresses: [192.0.2.2]}]}\n",
+    ));
+    assert!(server.ledger.entries(&server.snapshot).is_empty());
+    server.ask(&Query::new("w.z.example", 65).bytes(), "192.0.2.9:53".parse().unwrap(), Transport::Udp).unwrap();
+    let entries = server.ledger.entries(&server.snapshot);
+    let show: Vec<_> = entries.iter().map(|e| (e.cluster.as_str(), e.cached_until.since(NOW).as_secs())).collect();
+    assert_eq!(show, [("b", 30)]);
+}
+
 #[test]
 fn entries_move_to_the_next_snapshot() {
     let zone = "zones: {z.example: {nameservers: [ns.z.example], contact: c.z.example}}\nclusters: {a: {}, b: {}}\n";

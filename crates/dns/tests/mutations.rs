@@ -39,7 +39,7 @@ client_map:
   2000::/3: [c]
   2001:db8::/32: [b]
 routes:
-  www.z.example: {pool: [
+  www.z.example: {https: {alpn: [h2, h3]}, pool: [
     {cluster: a, addresses: [192.0.2.1, '2001:db8::1']}, {cluster: b, addresses: [192.0.2.2, '2001:db8::2']},
     {cluster: c, addresses: [192.0.2.3, '2001:db8::3']}]}
   share.z.example: {policy: {weighted: {}}, pool: [{cluster: a, addresses: [192.0.2.1]}, {cluster: b, addresses: [192.0.2.2]}]}

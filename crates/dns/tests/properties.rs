@@ -3,7 +3,9 @@
 mod support;
 
 use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::rdata::HTTPS;
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
+use hickory_proto::rr::rdata::svcb::SvcParamValue;
 use hickory_proto::rr::{RData, RecordType};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -11,7 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use support::{Query, Server, plan};
 use waggle_dns::Transport;
 use waggle_model::plan::RoutePlan;
-use waggle_model::routing::{Candidate, ClientKey, weighted};
+use waggle_model::routing::{Candidate, ClientKey, Share, weighted};
 
 const SOURCE: &str = "192.0.2.53:5353";
 
@@ -38,7 +40,10 @@ fn map() -> impl Strategy<Value = String> {
 
 fn steered(map: &str) -> RoutePlan {
     let pool = |names: &str| {
-        let endpoint = |name: char| format!("{{cluster: {name}, addresses: [192.0.2.{}]}}", name as u8 - b'a' + 1);
+        let endpoint = |name: char| {
+            let last = name as u8 - b'a' + 1;
+            format!("{{cluster: {name}, addresses: [192.0.2.{last}, '2001:db8::{last}']}}")
+        };
         names.chars().map(endpoint).collect::<Vec<_>>().join(", ")
     };
     let map = if map.is_empty() { "client_map: {}\n".to_owned() } else { format!("client_map:\n{map}") };
@@ -46,12 +51,13 @@ fn steered(map: &str) -> RoutePlan {
         "zones: {{z.example: {{nameservers: [ns.z.example], contact: c.z.example}}}}\n\
          clusters: {{a: {{}}, b: {{weight: 3}}, c: {{region: eu}}, d: {{region: eu}}}}\n{map}\
          routes:\n  \
-         near.z.example: {{pool: [{all}]}}\n  \
-         some.z.example: {{pool: [{some}]}}\n  \
-         two.z.example: {{policy: {{multivalue: 2}}, pool: [{all}]}}\n  \
-         share.z.example: {{policy: {{weighted: {{}}}}, pool: [{all}]}}\n  \
-         order.z.example: {{policy: {{failover: [c, a]}}, pool: [{all}]}}\n  \
-         sorry.z.example: {{all_down: {{fallback: [198.51.100.1]}}, pool: [{all}]}}\n",
+         near.z.example: {{{https}, pool: [{all}]}}\n  \
+         some.z.example: {{{https}, pool: [{some}]}}\n  \
+         two.z.example: {{{https}, policy: {{multivalue: 2}}, pool: [{all}]}}\n  \
+         share.z.example: {{{https}, policy: {{weighted: {{}}}}, pool: [{all}]}}\n  \
+         order.z.example: {{{https}, policy: {{failover: [c, a]}}, pool: [{all}]}}\n  \
+         sorry.z.example: {{{https}, all_down: {{fallback: [198.51.100.1, '2001:db8::99']}}, pool: [{all}]}}\n",
+        https = "https: {alpn: [h2, h3]}",
         all = pool("abcd"),
         some = pool("bd"),
     ))
@@ -59,8 +65,9 @@ fn steered(map: &str) -> RoutePlan {
 
 const ROUTES: [&str; 6] = ["near", "some", "two", "share", "order", "sorry"];
 
-struct Answered {
-    addresses: BTreeSet<Ipv4Addr>,
+#[derive(Debug, PartialEq)]
+struct Answered<T = Ipv4Addr> {
+    addresses: BTreeSet<T>,
     scope: u8,
 }
 
@@ -69,21 +76,49 @@ fn ask(server: &Server, route: &str, client: Ipv4Addr, source: u8) -> Answered {
 }
 
 fn ask_from(server: &Server, from: SocketAddr, route: &str, client: Ipv4Addr, source: u8) -> Answered {
-    let query = Query::new(&format!("{route}.z.example"), 1).subnet(IpAddr::V4(client), source);
+    let Answered { addresses, scope } = ask_kind(server, from, route, RecordType::A, client, source);
+    let v4 = |address: IpAddr| if let IpAddr::V4(v4) = address { v4 } else { panic!("{address}") };
+    Answered { addresses: addresses.into_iter().map(v4).collect(), scope }
+}
+
+/// Addresses of A and AAAA records, or the hints of HTTPS records.
+fn ask_kind(
+    server: &Server,
+    from: SocketAddr,
+    route: &str,
+    kind: RecordType,
+    client: Ipv4Addr,
+    source: u8,
+) -> Answered<IpAddr> {
+    let query = Query::new(&format!("{route}.z.example"), kind.into()).subnet(IpAddr::V4(client), source);
     let reply = server.ask(&query.bytes(), from, Transport::Udp).unwrap();
     let message = Message::from_vec(&reply).unwrap();
     assert_eq!(message.metadata.response_code, ResponseCode::NoError);
-    let addresses = message.answers.iter().map(|record| match &record.data {
-        RData::A(a) => a.0,
+    let addresses = message.answers.iter().flat_map(|record| match &record.data {
+        RData::A(a) => vec![IpAddr::V4(a.0)],
+        RData::AAAA(aaaa) => vec![IpAddr::V6(aaaa.0)],
+        RData::HTTPS(https) => hints(https),
         other => panic!("{other}"),
     });
-    let addresses: BTreeSet<_> = addresses.collect();
-    assert_eq!(addresses.len(), message.answers.len(), "no record twice");
+    let listed: Vec<_> = addresses.collect();
+    let addresses: BTreeSet<_> = listed.iter().copied().collect();
+    assert_eq!(addresses.len(), listed.len(), "no record twice");
     let Some(EdnsOption::Subnet(subnet)) = message.edns.as_ref().and_then(|edns| edns.option(EdnsCode::Subnet)) else {
         panic!("the subnet is echoed");
     };
     assert_eq!((subnet.addr(), subnet.source_prefix()), (IpAddr::V4(client), source));
     Answered { addresses, scope: subnet.scope_prefix() }
+}
+
+fn hints(https: &HTTPS) -> Vec<IpAddr> {
+    assert_eq!((https.svc_priority, https.target_name.is_root()), (1, true));
+    assert!(https.svc_params.is_sorted_by_key(|(key, _)| u16::from(*key)), "{https}");
+    let hints = https.svc_params.iter().flat_map(|(_, value)| match value {
+        SvcParamValue::Ipv4Hint(hints) => hints.0.iter().map(|a| IpAddr::V4(a.0)).collect(),
+        SvcParamValue::Ipv6Hint(hints) => hints.0.iter().map(|aaaa| IpAddr::V6(aaaa.0)).collect(),
+        _ => Vec::new(),
+    });
+    hints.collect()
 }
 
 fn set_mask(server: &Server, mask: u64) {
@@ -103,12 +138,12 @@ proptest! {
         let server = Server::new(&steered(&map));
         set_mask(&server, mask);
         let from = SocketAddr::from(([44, resolver, 0, 53], 5353));
-        for route in ROUTES {
-            let all: Vec<(u32, Answered)> = [0u8, 9, 10, 11, 43, 44, 45, 127, 128, 192, first, 255]
+        for (route, kind) in ROUTES.into_iter().flat_map(|route| [(route, RecordType::A), (route, RecordType::HTTPS)]) {
+            let all: Vec<(u32, Answered<IpAddr>)> = [0u8, 9, 10, 11, 43, 44, 45, 127, 128, 192, first, 255]
                 .iter()
                 .flat_map(|first| (0..=255u8).step_by(if matches!(first, 10 | 44) { 1 } else { 51 }).map(move |second| (*first, second)))
                 .map(|(first, second)| Ipv4Addr::new(first, second, 3, 0))
-                .map(|client| (u32::from(client), ask_from(&server, from, route, client, 24)))
+                .map(|client| (u32::from(client), ask_kind(&server, from, route, kind, client, 24)))
                 .collect();
             for (client, answered) in all.iter().filter(|(client, _)| client >> 24 == u32::from(first)) {
                 let mask = u32::MAX.checked_shl(32 - u32::from(answered.scope)).unwrap_or(0);
@@ -118,6 +153,42 @@ proptest! {
                         route, Ipv4Addr::from(*client), Ipv4Addr::from(*other), answered.scope
                     );
                 }
+            }
+        }
+    }
+
+    /// A, AAAA and HTTPS of one client name the same clusters, for the same prefix, whatever health and shares say. Scopes of
+    /// HTTPS are then as honest as those of A.
+    #[test]
+    fn types_agree(map in map(), mask in 0u64..16, clients in prop::collection::vec(any::<u32>(), 24), part in 0.0..1.0f64) {
+        let server = Server::new(&steered(&map));
+        set_mask(&server, mask);
+        for index in 0..server.snapshot.routes().len() {
+            server.health.limit(index, &[Share::of(part), Share::FULL]);
+        }
+        let from: SocketAddr = SOURCE.parse().unwrap();
+        for (bits, route) in clients.into_iter().flat_map(|bits| ROUTES.map(|route| (bits, route))) {
+            // Half of them near the map's networks.
+            let client = Ipv4Addr::from(if bits & 1 == 0 { bits } else { 44 << 24 | bits >> 8 });
+            let [a, aaaa, https] = [RecordType::A, RecordType::AAAA, RecordType::HTTPS]
+                .map(|kind| ask_kind(&server, from, route, kind, client, 32));
+            let clusters = |answered: &Answered<IpAddr>| -> BTreeSet<u16> {
+                let last = |address: &IpAddr| match address {
+                    IpAddr::V4(v4) if v4.octets()[0] == 192 => u16::from(v4.octets()[3]),
+                    IpAddr::V4(_) => 0x99,
+                    IpAddr::V6(v6) => v6.segments()[7],
+                };
+                answered.addresses.iter().map(last).collect()
+            };
+            prop_assert_eq!(clusters(&a), clusters(&aaaa), "{} {}", route, client);
+            prop_assert_eq!(&https.addresses, &a.addresses.union(&aaaa.addresses).copied().collect(), "{} {}", route, client);
+            prop_assert_eq!((a.scope, a.scope), (aaaa.scope, https.scope));
+            let name = format!("{route}.z.example").parse().unwrap();
+            let why = waggle_dns::explain(&server.snapshot, &server.health, &name, 65, client.into(), true, &Default::default());
+            let decided = why.decided.unwrap();
+            prop_assert_eq!((decided.scope, decided.service.as_deref()), (https.scope, Some("1 . alpn=h2,h3")));
+            if !decided.client.subnet_ignored {
+                prop_assert_eq!(decided.answer.into_iter().collect::<BTreeSet<_>>(), https.addresses);
             }
         }
     }

@@ -35,7 +35,8 @@ pub struct HealthPolicy {
     pub window: u8,
     /// Consecutive good probes that clear it.
     pub rise: u8,
-    /// Silence of an agent after which its cluster is Unknown and its word no longer counts.
+    /// Silence of an agent after which its cluster is Unknown and its word no longer counts; less where its beats come
+    /// regularly, see `judge::SILENCE_FLOOR`.
     #[serde(rename = "beat_deadline_ms", with = "millis")]
     pub beat_deadline: Duration,
     /// Silence of a peer nameserver after which its view no longer counts.
@@ -117,6 +118,8 @@ pub struct ViewEntry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeResult {
     pub at: Timestamp,
+    /// From the first packet to the answer, or to giving up; of several addresses the slowest.
+    pub took: Duration,
     /// `Err` says what failed, for people.
     pub outcome: Result<(), String>,
 }

@@ -8,7 +8,7 @@ use crate::fleet::{Location, NameserverPeer, Zone};
 use crate::health::forced::Forced;
 use crate::health::overrides::{ActiveOverride, PublicKey};
 use crate::health::{HealthPolicy, Verdict};
-use crate::release::{AllDown, Check, Policy, ReleaseId};
+use crate::release::{AllDown, Check, Https, Policy, ReleaseId};
 use crate::routing::Limited;
 use crate::traffic::RouteTraffic;
 use crate::{ClusterName, DomainName, Generation, NameserverName, StackName, Timestamp};
@@ -65,6 +65,9 @@ pub struct PlanRoute {
     pub ttl: u32,
     pub check: Option<Check>,
     pub all_down: AllDown,
+    /// HTTPS queries are answered, for the same clusters as A and AAAA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https: Option<Https>,
     /// Sorted by cluster name; the position is the cluster's bit in masks of this route.
     pub pool: Vec<Endpoint>,
 }
@@ -129,6 +132,9 @@ pub struct EndpointVerdict {
     pub verdict: Verdict,
     /// This observer's own probe: `None` before the first one ended.
     pub probe_up: Option<bool>,
+    /// Milliseconds that the newest of its own probes took, whether or not it was good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe_ms: Option<u32>,
     /// Release the cluster's beat last named for this route's stack.
     pub release: Option<ReleaseId>,
     /// When it is not answered to all of its clients just now.

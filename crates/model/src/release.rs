@@ -92,6 +92,45 @@ pub struct Route {
     pub check: Option<Check>,
     #[serde(default)]
     pub all_down: AllDown,
+    /// Also answer HTTPS queries (RFC 9460), with hints of the addresses that A and AAAA name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https: Option<Https>,
+}
+
+/// What an HTTPS record says beside addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Https {
+    /// Protocols beside HTTP/1.1, best first, e.g. `h2`, `h3`.
+    #[serde(default)]
+    pub alpn: Vec<String>,
+    /// 443 unless set.
+    #[serde(default)]
+    pub port: Option<u16>,
+}
+
+/// Protocols of one HTTPS record, and octets of the name of each.
+pub const ALPN_MAX: usize = 8;
+pub const ALPN_ID_MAX: usize = 32;
+
+impl Https {
+    /// What is wrong with it, if anything is.
+    pub fn fault(&self) -> Option<&'static str> {
+        let plain = |id: &String| {
+            (1..=ALPN_ID_MAX).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic() && !b"\",\\".contains(&b))
+        };
+        if self.alpn.len() > ALPN_MAX {
+            return Some("https alpn lists more than 8 protocols");
+        }
+        if !self.alpn.iter().all(plain) {
+            return Some("an https alpn is a word of 1 to 32 letters, such as h2 or h3");
+        }
+        let twice = (1..self.alpn.len()).any(|at| self.alpn[..at].contains(&self.alpn[at]));
+        if twice {
+            return Some("https alpn lists a protocol twice");
+        }
+        (self.port == Some(0)).then_some("0 is no https port")
+    }
 }
 
 fn route_ttl() -> u32 {
@@ -137,6 +176,17 @@ pub struct Check {
     /// Whole probe: connect, TLS, response head and the part of the body that is looked at.
     #[serde(rename = "timeout_ms", with = "millis", default = "check_timeout")]
     pub timeout: Duration,
+    /// A right answer that takes longer counts as a failure all the same; shorter than `timeout`. `None`: any that is in time.
+    #[serde(rename = "latency_ms", with = "millis::option", default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<Duration>,
+}
+
+impl Check {
+    /// When a probe that has no connection yet tries a second one beside the first. TCP sends a lost first packet again only
+    /// after a second, so that one lost packet would be a failed probe.
+    pub fn second_try(&self) -> Duration {
+        self.timeout / 3
+    }
 }
 
 pub fn check_interval() -> Duration {
@@ -152,7 +202,28 @@ pub fn check_timeout() -> Duration {
 pub enum CheckKind {
     Tcp,
     Http(HttpCheck),
+    Grpc(GrpcCheck),
 }
+
+/// `grpc.health.v1.Health/Check` must say SERVING.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrpcCheck {
+    /// Full name of the service that is asked about; empty: the server as a whole.
+    #[serde(default)]
+    pub service: String,
+    /// Authority and, with TLS, server name; the route's name unless set.
+    #[serde(default)]
+    pub host: Option<String>,
+    #[serde(default)]
+    pub tls: bool,
+    /// With TLS: accept a certificate no public root signed. Off unless asked for.
+    #[serde(default)]
+    pub tls_insecure: bool,
+}
+
+/// Octets of the name of a service that a gRPC check asks about.
+pub const GRPC_SERVICE_MAX: usize = 255;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

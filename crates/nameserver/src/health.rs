@@ -160,6 +160,7 @@ impl HealthLoop {
     /// Answers from a plan from now on, with verdicts as far as they are known.
     pub fn take_plan(&mut self, compiled: Compiled, now: Timestamp) {
         let began = Instant::now();
+        self.judge.turn(now);
         if let Err(refused) = self.judge.plan(&compiled.plan) {
             tracing::warn!(%refused, "a compiled plan is not taken");
             return;
@@ -179,6 +180,13 @@ impl HealthLoop {
         self.publish(true, now);
         let plan = &compiled.plan;
         tracing::info!(generation = %plan.generation, routes = plan.routes.len(), zones = plan.zones.len(), "answering from a plan");
+    }
+
+    /// One turn begins: the judge is told how time passes before it hears anything.
+    fn turn(&mut self) -> Timestamp {
+        let now = now();
+        self.judge.turn(now);
+        now
     }
 
     fn tell_refused(&mut self, refused: RefusedPlan, now: Timestamp) {
@@ -203,14 +211,19 @@ impl HealthLoop {
                     News::Refused(refused) => self.tell_refused(refused, now()),
                 },
                 1.. = inputs.probes.recv_many(&mut reports, TAKEN_AT_ONCE) => self.take_reports(&mut reports),
-                1.. = inputs.heard.recv_many(&mut heard, TAKEN_AT_ONCE) => self.take_heard(&mut heard, now()).await,
+                1.. = inputs.heard.recv_many(&mut heard, TAKEN_AT_ONCE) => {
+                    let now = self.turn();
+                    self.take_heard(&mut heard, now).await;
+                }
                 Some(given) = inputs.overrides.recv() => self.take_override(given).await,
                 _ = ticks.tick() => {}
                 _ = settle.tick(), if !self.swapper.is_settled() => {}
             }
             let in_force = self.swapper.settle(Instant::now());
-            self.conclude(in_force, now());
-            self.saver.turn(&self.judge, now());
+            let now = self.turn();
+            self.conclude(in_force, now);
+            self.saver.turn(&self.judge, now);
+            self.judge.rest(self::now());
         }
         self.saver.finish(&self.judge, now()).await;
     }

@@ -252,6 +252,13 @@ impl Collector for Verdicts {
                 ConstGauge::new(value).encode(family.encode_family(&ShareOf { route, cluster, clients })?)?;
             }
         }
+        let help = "How long the newest probe of an endpoint took, whether or not it was good";
+        let mut family = encoder.encode_descriptor("probe_latency_seconds", help, None, MetricType::Gauge)?;
+        for entry in &status.verdicts {
+            let Some(millis) = entry.probe_ms else { continue };
+            let labels = OfEndpoint { route: entry.route.as_str().to_owned(), cluster: entry.cluster.to_string() };
+            ConstGauge::new(f64::from(millis) / 1000.0).encode(family.encode_family(&labels)?)?;
+        }
         let generation = ConstGauge::new(i64::try_from(status.generation.0).unwrap_or(i64::MAX));
         let help = "Generation of the plan in force";
         generation.encode(encoder.encode_descriptor("plan_generation", help, None, MetricType::Gauge)?)

@@ -6,6 +6,7 @@
 //! this machine has no route for proves nothing about the endpoint and is left out, unless no family is left.
 //! Further addresses of a family are not probed: they are the same cluster's, and a probe's cost would grow with them.
 
+mod grpc;
 mod http;
 mod tcp;
 mod tls;
@@ -55,6 +56,12 @@ struct Target {
 }
 
 type Key = (DomainName, ClusterName);
+
+/// One probe of an endpoint: how long its slowest address took, and what came of it.
+struct Probed {
+    took: Duration,
+    outcome: Result<(), String>,
+}
 
 /// How one address fared.
 #[derive(Debug, PartialEq, Eq)]
@@ -154,10 +161,9 @@ async fn repeat(target: Target, shared: Arc<Shared>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let began = Instant::now();
-        let outcome = probe(&target, &shared).await;
-        shared.metrics.probed(began.elapsed(), outcome.is_ok());
-        let result = ProbeResult { at: Timestamp(waggle_daemon::time::now()), outcome };
+        let Probed { took, outcome } = probe(&target, &shared).await;
+        shared.metrics.probed(took, outcome.is_ok());
+        let result = ProbeResult { at: Timestamp(waggle_daemon::time::now()), took, outcome };
         let report = Report { route: target.route.clone(), cluster: target.cluster.clone(), result };
         if shared.reports.send(report).await.is_err() {
             return;
@@ -172,24 +178,40 @@ fn phase(target: &Target, every: Duration) -> Duration {
     Duration::from_nanos(hasher.finish() % nanos)
 }
 
-/// One probe of all families at once, within the check's deadline.
-async fn probe(target: &Target, shared: &Shared) -> Result<(), String> {
+/// One probe of all families at once, within the check's deadline. Waiting for a place is no part of the time it took: that
+/// is this machine's, not the endpoint's.
+async fn probe(target: &Target, shared: &Shared) -> Probed {
     if target.addresses.is_empty() {
-        return Err("the endpoint has no address".to_owned());
+        return Probed { took: Duration::ZERO, outcome: Err("the endpoint has no address".to_owned()) };
     }
     let deadline = target.check.timeout.max(INTERVAL_MIN);
     let all = async {
         let _permit = shared.permits.acquire().await;
+        let began = Instant::now();
         let each = target.addresses.iter().map(|ip| {
             let address = SocketAddr::new(*ip, target.check.port);
-            async move { (address, once(target, address, shared).await) }
+            async move {
+                let outcome = once(target, address, shared).await;
+                (address, outcome.and_then(|()| in_time(began.elapsed(), target.check.latency)))
+            }
         });
-        join_all(each).await
+        let outcomes = join_all(each).await;
+        Probed { took: began.elapsed(), outcome: conclude(&outcomes) }
     };
-    let Ok(outcomes) = timeout(deadline, all).await else {
-        return Err(format!("no answer within {} ms", deadline.as_millis()));
-    };
-    conclude(&outcomes)
+    timeout(deadline, all).await.unwrap_or_else(|_| {
+        let why = format!("no answer within {} ms", deadline.as_millis());
+        Probed { took: deadline, outcome: Err(why) }
+    })
+}
+
+/// A right answer may still be too slow for users.
+fn in_time(took: Duration, limit: Option<Duration>) -> Result<(), Failure> {
+    match limit.filter(|limit| took > *limit) {
+        Some(limit) => {
+            Err(Failure::Failed(format!("answered in {} ms, limit {} ms", took.as_millis(), limit.as_millis())))
+        }
+        None => Ok(()),
+    }
 }
 
 fn conclude(outcomes: &[(SocketAddr, Result<(), Failure>)]) -> Result<(), String> {
@@ -205,12 +227,16 @@ fn conclude(outcomes: &[(SocketAddr, Result<(), Failure>)]) -> Result<(), String
 }
 
 async fn once(target: &Target, address: SocketAddr, shared: &Shared) -> Result<(), Failure> {
-    let stream = tcp::connect(address).await?;
+    let stream = tcp::connect(address, target.check.second_try()).await?;
     match &target.check.kind {
         CheckKind::Tcp => Ok(()),
         CheckKind::Http(check) => {
             let host = check.host.as_deref().unwrap_or(target.route.as_str());
             http::exchange(stream, check, host, target.check.port, &shared.tls).await.map_err(Failure::Failed)
+        }
+        CheckKind::Grpc(check) => {
+            let host = check.host.as_deref().unwrap_or(target.route.as_str());
+            grpc::exchange(stream, check, host, target.check.port, &shared.tls).await.map_err(Failure::Failed)
         }
     }
 }

@@ -249,6 +249,51 @@ async fn a_dead_endpoint_is_left_by_own_probes_alone() {
     drop(listener);
 }
 
+/// Answers each HTTP request with 200, so much later.
+fn http_server(listener: tokio::net::TcpListener, delay: Duration) -> tokio::task::JoinHandle<()> {
+    fixture::spawn(async move {
+        let mut connections = tokio::task::JoinSet::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            connections.spawn(async move {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") && stream.read_buf(&mut head).await.is_ok_and(|read| read > 0) {}
+                tokio::time::sleep(delay).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+            });
+        }
+    })
+}
+
+#[tokio::test]
+async fn an_endpoint_that_answers_right_but_slowly_is_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let quick = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = quick.local_addr().unwrap().port();
+    let slow = tokio::net::TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+    let servers = [http_server(quick, Duration::ZERO), http_server(slow, Duration::from_millis(1200))];
+    let clusters = [("a-1", "127.0.0.2"), ("b-1", "127.0.0.1"), ("c-1", "127.0.0.1"), ("d-1", "127.0.0.1")];
+    let (timeout, latency) = (Duration::from_secs(8), Some(Duration::from_millis(1000)));
+    let check = waggle_model::release::Check { timeout, latency, ..fixture::http_check(port).0 };
+    keep(directory.path(), &with_check(plan(1, &clusters), check));
+    let mut running = run(build(config("ns-1", directory.path())).unwrap());
+    let quick: std::net::IpAddr = "127.0.0.1".parse().unwrap();
+    eventually("answers leave 127.0.0.2", || async { addresses(running.dns).await == [quick] }).await;
+    let slow = |entry: &&waggle_model::plan::EndpointVerdict| entry.cluster.as_str() == "a-1";
+    let limit = |why: &str| why.contains(": answered in 1") && why.ends_with(" ms, limit 1000 ms");
+    let said = |status: &NameserverStatus| match status.verdicts.iter().find(slow) {
+        Some(entry) => entry.probe_ms >= Some(1200) && matches!(&entry.verdict, Verdict::Unfit(why) if limit(why)),
+        None => false,
+    };
+    running.until(said).await;
+    let metrics = running.status.metrics().unwrap();
+    assert!(
+        metrics.contains("waggle_probe_latency_seconds{route=\"www.shop.example\",cluster=\"a-1\"} 1."),
+        "{metrics}"
+    );
+    servers.iter().for_each(|server| server.abort());
+    running.end().await;
+}
+
 /// As at Facebook in October 2021: every nameserver loses sight of everything. None of them withdraws anything for it.
 #[tokio::test]
 async fn nameservers_that_see_nothing_go_on_answering() {

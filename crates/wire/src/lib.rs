@@ -15,7 +15,7 @@ pub mod override_key;
 pub mod tls;
 pub mod token;
 
-/// Generated from `proto/waggle/**`.
+/// Generated from `proto/**`.
 pub mod proto {
     pub mod document {
         tonic::include_proto!("waggle.document.v1");
@@ -55,5 +55,9 @@ pub mod proto {
     }
     pub mod route {
         tonic::include_proto!("waggle.route.v1");
+    }
+    /// What probes ask of gRPC servers.
+    pub mod health {
+        tonic::include_proto!("grpc.health.v1");
     }
 }

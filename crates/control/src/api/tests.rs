@@ -39,7 +39,7 @@ fn stack(payload: Option<&[u8]>) -> Value {
     }
     json!({
         "objects": objects.canonical_json(),
-        "routes": [{ "name": "www.shop.example", "service": "web" }],
+        "routes": [{ "name": "www.shop.example", "service": "web", "https": { "alpn": ["h2", "h3"] } }],
         "promotion": { "monitor_ms": 100 },
         "payloads": payloads,
     })
@@ -170,6 +170,11 @@ async fn a_deploy_goes_from_https_to_the_clusters_and_back() {
     let (_, why) = server.get("/v1/why?name=www.shop.example&client=198.51.100.7&ecs=true").await;
     let text = why["text"].as_str().unwrap_or_default();
     assert!(text.contains("client 198.51.100.7: ") && text.contains("\nscope /"), "{text}");
+    assert!(text.contains("best of those that are fit (probed in 12 ms)"), "{text}");
+    let (_, https) = server.get("/v1/why?name=www.shop.example&client=198.51.100.7&ecs=true&type=HTTPS").await;
+    let told = https["text"].as_str().unwrap_or_default();
+    assert!(told.starts_with("www.shop.example HTTPS: 1 . alpn=h2,h3, hints 192.0.2."), "{told}");
+    assert_eq!(https["explanation"]["decided"]["answer"], why["explanation"]["decided"]["answer"]);
     let (_, stacks) = server.get("/v1/stacks").await;
     assert_eq!((&stacks[0]["converged"], &stacks[0]["clusters"]), (&json!(2), &json!(2)), "{stacks}");
     let release = deployed["release"].as_str().unwrap();

@@ -18,6 +18,7 @@ use waggle_model::{ClusterName, DomainName};
 
 const A: u16 = 1;
 const AAAA: u16 = 28;
+const HTTPS: u16 = 65;
 
 #[derive(Deserialize)]
 pub(super) struct Question {
@@ -34,8 +35,9 @@ pub(super) async fn why(State(api): State<Api>, Query(question): Query<Question>
     let kind = match question.kind.as_deref().map(str::to_ascii_uppercase).as_deref() {
         None | Some("A") => A,
         Some("AAAA") => AAAA,
+        Some("HTTPS") => HTTPS,
         Some(other) => {
-            return Err(ApiError::invalid(format!("type {other} is not chosen per client")).help("A or AAAA"));
+            return Err(ApiError::invalid(format!("type {other} is not chosen per client")).help("A, AAAA or HTTPS"));
         }
     };
     let loaded = api.load().await?;
@@ -88,8 +90,13 @@ fn reasons(plan: &RoutePlan, verdicts: &[EndpointVerdict], route: &DomainName) -
     for verdict in verdicts.iter().filter(|verdict| verdict.route == *route) {
         if let Verdict::Unfit(why) = &verdict.verdict {
             reasons.insert(verdict.cluster.clone(), why.clone());
-        } else if let Some(limited) = &verdict.limited {
-            reasons.insert(verdict.cluster.clone(), limited.to_string());
+            continue;
+        }
+        let limited = verdict.limited.as_ref().map(ToString::to_string);
+        let probed = verdict.probe_ms.filter(|_| verdict.probe_up == Some(true)).map(|ms| format!("probed in {ms} ms"));
+        let known: Vec<_> = limited.into_iter().chain(probed).collect();
+        if !known.is_empty() {
+            reasons.insert(verdict.cluster.clone(), known.join("; "));
         }
     }
     for endpoint in plan.routes.get(route).into_iter().flat_map(|route| &route.pool) {
@@ -116,7 +123,11 @@ fn order(basis: Basis) -> &'static str {
 }
 
 fn text(explanation: &Explanation, ecs: bool) -> String {
-    let kind = if explanation.kind == AAAA { "AAAA" } else { "A" };
+    let kind = match explanation.kind {
+        AAAA => "AAAA",
+        HTTPS => "HTTPS",
+        _ => "A",
+    };
     let mut text = format!("{} {kind}: ", explanation.name);
     let Some(decided) = &explanation.decided else {
         text += match explanation.outcome {
@@ -129,7 +140,8 @@ fn text(explanation: &Explanation, ecs: bool) -> String {
         return text;
     };
     let answer: Vec<_> = decided.answer.iter().map(ToString::to_string).collect();
-    let _ = writeln!(text, "{} (ttl {} s)", answer.join(", "), decided.ttl);
+    let service = decided.service.as_ref().map(|service| format!("{service}, hints ")).unwrap_or_default();
+    let _ = writeln!(text, "{service}{} (ttl {} s)", answer.join(", "), decided.ttl);
     let _ = writeln!(text, "client {}: {}", decided.client.address, order(decided.basis));
     let (scope, prefix) = (decided.scope, decided.client.prefix);
     let _ = match scope {

@@ -6,7 +6,7 @@ use super::{Draft, Entry, NAMES_MAX, Problems, RRSET_BYTES_MAX, Set, TTL_MAX};
 use crate::name::{self, Folded};
 use crate::places::Places;
 use crate::request::rtype;
-use crate::snapshot::{Addresses, Cut, Node, Order, RecordSet, Route, Shape, Snapshot, Target, Wire, ZoneData};
+use crate::snapshot::{Addresses, Cut, Node, Order, RecordSet, Route, Shape, Snapshot, Target, Types, Wire, ZoneData};
 use crate::table::{NONE, Table};
 use crate::tally::orders_counted;
 use std::collections::BTreeMap;
@@ -14,9 +14,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use waggle_model::ClusterName;
 use waggle_model::plan::RoutePlan;
+use waggle_model::release::Https;
 
 /// Octets of all ranking tables together.
 const ORDERS_BYTES_MAX: usize = 256 << 20;
+/// Keys of service parameters (RFC 9460 §14.3.2), and the port that need not be told.
+const ALPN: u16 = 1;
+const PORT: u16 = 3;
+const IPV4_HINT: u16 = 4;
+const IPV6_HINT: u16 = 6;
+const HTTPS_PORT: u16 = 443;
 /// Pointer to the question's name (RFC 1035 §4.1.4).
 const QUESTION: [u8; 2] = [0xc0, 12];
 
@@ -154,24 +161,27 @@ impl Build<'_> {
             OrderDraft::Weighted => Order::Weighted,
             OrderDraft::Fixed(order) => Order::Fixed(order),
         };
+        let https = draft.https.as_ref();
         Route {
             order,
             candidates: draft.candidates,
             full,
             undrained: draft.undrained,
-            addresses: draft.addresses.into_iter().map(|list| self.addresses(list)).collect(),
-            fallback: draft.fallback.map(|list| self.addresses(list)),
+            addresses: draft.addresses.into_iter().map(|list| self.addresses(list, draft.types, https)).collect(),
+            fallback: draft.fallback.map(|list| self.addresses(list, draft.types, https)),
             name: draft.name,
             pool: draft.pool,
             ttl: draft.ttl,
             picks: draft.picks,
             types: draft.types,
+            https: draft.https.clone(),
             ledger,
             counters: 0,
         }
     }
 
-    fn addresses(&mut self, mut list: Vec<IpAddr>) -> Addresses {
+    /// `types`: what the route answers; hints must not say more.
+    fn addresses(&mut self, mut list: Vec<IpAddr>, types: Types, https: Option<&Https>) -> Addresses {
         list.sort();
         list.dedup();
         let a = self.write(|bytes| {
@@ -184,8 +194,40 @@ impl Build<'_> {
                 record(bytes, &QUESTION, rtype::AAAA, 0, &v6.octets());
             }
         });
-        Addresses { list, a, aaaa }
+        let https = self.write(|bytes| {
+            if let Some(https) = https {
+                record(bytes, &QUESTION, rtype::HTTPS, 0, &service(https, &list, types));
+            }
+        });
+        Addresses { list, a, aaaa, https }
     }
+}
+
+/// Data of an HTTPS record in service mode: priority 1, the owner itself as target, parameters in the order of their keys
+/// (RFC 9460 §2.2, §7).
+fn service(https: &Https, list: &[IpAddr], types: Types) -> Vec<u8> {
+    let mut data = vec![0, 1, 0];
+    let mut parameter = |key: u16, value: Vec<u8>| {
+        if !value.is_empty() {
+            data.extend(key.to_be_bytes());
+            data.extend((value.len() as u16).to_be_bytes());
+            data.extend(value);
+        }
+    };
+    parameter(ALPN, https.alpn.iter().flat_map(|id| [&[id.len() as u8], id.as_bytes()].concat()).collect());
+    let port = https.port.filter(|port| *port != HTTPS_PORT);
+    parameter(PORT, port.map(|port| port.to_be_bytes().to_vec()).unwrap_or_default());
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    for address in list {
+        match address {
+            IpAddr::V4(address) if types.a => v4.extend(address.octets()),
+            IpAddr::V6(address) if types.aaaa => v6.extend(address.octets()),
+            IpAddr::V4(_) | IpAddr::V6(_) => {}
+        }
+    }
+    parameter(IPV4_HINT, v4);
+    parameter(IPV6_HINT, v6);
+    data
 }
 
 fn records(bytes: &mut Vec<u8>, owner: &[u8], kind: u16, set: &Set) {

@@ -6,7 +6,7 @@ use crate::request::rtype;
 use crate::snapshot::Types;
 use std::net::IpAddr;
 use waggle_model::plan::{POOL_MAX, PlanRoute, RoutePlan};
-use waggle_model::release::{AllDown, Policy};
+use waggle_model::release::{AllDown, Https, Policy};
 use waggle_model::routing::{Candidate, failover};
 use waggle_model::{ClusterName, DomainName};
 
@@ -16,6 +16,7 @@ pub(super) struct RouteDraft {
     pub(super) ttl: u32,
     pub(super) undrained: u64,
     pub(super) types: Types,
+    pub(super) https: Option<Https>,
     pub(super) addresses: Vec<Vec<IpAddr>>,
     pub(super) fallback: Option<Vec<IpAddr>>,
     pub(super) picks: u32,
@@ -35,7 +36,10 @@ pub(super) fn fill(plan: &RoutePlan, draft: &mut Draft, problems: &mut Problems)
         let before = problems.0.len();
         let mut bad = |field: &str, why: String| problems.add(format!("routes.{name}{field}"), why);
         check_pool(plan, route, &mut bad);
-        check_name(draft, name, &mut bad);
+        check_name(draft, name, route.https.is_some(), &mut bad);
+        if let Some(why) = route.https.as_ref().and_then(Https::fault) {
+            bad(".https", why.into());
+        }
         if problems.0.len() == before {
             let entry = draft.nodes.entry(name::wire(name)).or_default();
             entry.route = Some(number);
@@ -45,7 +49,7 @@ pub(super) fn fill(plan: &RoutePlan, draft: &mut Draft, problems: &mut Problems)
     routes
 }
 
-fn check_name(draft: &Draft, name: &DomainName, bad: &mut impl FnMut(&str, String)) {
+fn check_name(draft: &Draft, name: &DomainName, https: bool, bad: &mut impl FnMut(&str, String)) {
     let owner = name::wire(name);
     if draft.zone_of(&owner).is_none() {
         bad("", "the name is outside the zones; add its zone to the federation".into());
@@ -60,6 +64,9 @@ fn check_name(draft: &Draft, name: &DomainName, bad: &mut impl FnMut(&str, Strin
             if let Some(set) = entry.sets.get(&kind) {
                 bad("", format!("a static address record or CNAME of the same name exists at {}", set.at));
             }
+        }
+        if let Some(set) = entry.sets.get(&rtype::HTTPS).filter(|_| https) {
+            bad(".https", format!("a static HTTPS record of the same name exists at {}", set.at));
         }
     }
 }
@@ -140,6 +147,7 @@ fn prepare(plan: &RoutePlan, name: &DomainName, route: &PlanRoute) -> RouteDraft
         types: route.pool.first().map_or(Types { a: false, aaaa: false }, |endpoint| types(&endpoint.addresses)),
         addresses: route.pool.iter().map(|endpoint| endpoint.addresses.clone()).collect(),
         fallback,
+        https: route.https.clone(),
         picks,
         order,
         candidates,

@@ -53,6 +53,7 @@ pub fn corpus(zone: &str) -> Vec<Vec<u8>> {
         }
         for (address, source) in [("44.3.7.0", 24), ("44.0.0.0", 8), ("8.8.8.0", 24), ("10.0.0.0", 8), ("0.0.0.0", 0)] {
             corpus.push(Query::new(&full, 1).subnet(address.parse().unwrap(), source).bytes());
+            corpus.push(Query::new(&full, 65).subnet(address.parse().unwrap(), source).bytes());
         }
         for (address, source) in [("2001:db8::", 48), ("2600::", 56), ("::", 0)] {
             corpus.push(Query::new(&full, 28).subnet(address.parse().unwrap(), source).bytes());

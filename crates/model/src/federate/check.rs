@@ -2,7 +2,7 @@
 
 use crate::fleet::Federation;
 use crate::plan::{POOL_MAX, ROUTES_MAX};
-use crate::release::{AllDown, Policy, ReleaseBody, Route};
+use crate::release::{AllDown, CheckKind, GRPC_SERVICE_MAX, Https, Policy, ReleaseBody, Route};
 use crate::{ClusterName, DomainName, StackName};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,6 +42,8 @@ pub enum Problem {
     Ttl { route: DomainName, ttl: u32 },
     #[error("route {route}: {why}")]
     Check { route: DomainName, why: &'static str },
+    #[error("route {route}: {why}")]
+    Https { route: DomainName, why: &'static str },
     #[error("route {route}: the fallback has no address")]
     NoFallback { route: DomainName },
     #[error("route {route}: multivalue 0 would answer nothing")]
@@ -143,12 +145,22 @@ fn check_terms(route: &Route, problems: &mut Vec<Problem>) {
     if route.policy == Policy::Multivalue(0) {
         problems.push(Problem::NoValue { route: name() });
     }
+    if let Some(why) = route.https.as_ref().and_then(Https::fault) {
+        problems.push(Problem::Https { route: name(), why });
+    }
     if let Some(check) = &route.check {
         if check.interval.is_zero() || check.timeout.is_zero() {
             problems.push(Problem::Check { route: name(), why: "check interval and timeout must be longer than 0" });
         }
         if check.port == 0 {
             problems.push(Problem::Check { route: name(), why: "0 is no port to check" });
+        }
+        if matches!(&check.kind, CheckKind::Grpc(grpc) if grpc.service.len() > GRPC_SERVICE_MAX) {
+            problems.push(Problem::Check { route: name(), why: "check service is longer than 255 octets" });
+        }
+        if check.latency.is_some_and(|limit| limit.is_zero() || limit >= check.timeout) {
+            let why = "check latency must be longer than 0 and shorter than the timeout";
+            problems.push(Problem::Check { route: name(), why });
         }
     }
 }
@@ -159,7 +171,8 @@ fn check_zone(federation: &Federation, route: &Route, problems: &mut Vec<Problem
         problems.push(Problem::OutsideZones { route: route.name.clone() });
         return;
     };
-    let clash = |kind: &str| ["A", "AAAA", "CNAME"].iter().any(|taken| kind.eq_ignore_ascii_case(taken));
+    let kinds = ["A", "AAAA", "CNAME"].into_iter().chain(route.https.as_ref().map(|_| "HTTPS"));
+    let clash = |kind: &str| kinds.clone().any(|taken| kind.eq_ignore_ascii_case(taken));
     let taken = zone.records.iter().find(|record| record.name == route.name && clash(&record.kind));
     if let Some(record) = taken {
         let kind = record.kind.to_ascii_uppercase();

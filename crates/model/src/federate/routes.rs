@@ -104,6 +104,7 @@ fn plan_route(
         ttl: route.ttl,
         check: route.check.clone(),
         all_down: route.all_down.clone(),
+        https: route.https.clone(),
         pool,
     })
 }

@@ -103,9 +103,9 @@ fn every_problem_of_a_release_is_named() {
     let routes = json!([
         {"name": "www.other.example", "service": "web"},
         {"name": "mail.shop.example", "service": "web", "ttl": 0},
-        {"name": "www.shop.example", "service": "web", "clusters": ["mars-1"], "all_down": {"fallback": []}},
+        {"name": "www.shop.example", "service": "web", "https": {"alpn": ["h2", "h3", "h2"]}, "clusters": ["mars-1"], "all_down": {"fallback": []}},
         {"name": "www.shop.example", "service": "web", "policy": {"failover": ["eu-1", "moon-1"]},
-         "check": {"kind": "tcp", "port": 0, "interval_ms": 0}},
+         "check": {"kind": "tcp", "port": 0, "interval_ms": 0, "latency_ms": 400}},
     ]);
     let mut release = body("shop", routes);
     release.promotion.stages =
@@ -121,10 +121,12 @@ fn every_problem_of_a_release_is_named() {
             "routes.www.shop.example.clusters: there is no cluster mars-1",
             "route www.shop.example: no cluster can answer it",
             "route www.shop.example: the fallback has no address",
+            "route www.shop.example: https alpn lists a protocol twice",
             "route www.shop.example is listed twice",
             "routes.www.shop.example.policy: there is no cluster moon-1",
             "route www.shop.example: check interval and timeout must be longer than 0",
             "route www.shop.example: 0 is no port to check",
+            "route www.shop.example: check latency must be longer than 0 and shorter than the timeout",
             "promotion.stages: cluster eu-1 is listed twice",
             "promotion.stages[1]: there is no cluster mars-1",
             "promotion.max_parallel: 0 would never begin",

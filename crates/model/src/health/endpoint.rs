@@ -41,6 +41,7 @@ pub struct Endpoint {
     /// First failure of the present run of failures.
     failing_since: Option<Timestamp>,
     last: Option<Timestamp>,
+    took: Duration,
     /// Text of the last failure.
     why: String,
     state: Machine,
@@ -67,6 +68,7 @@ impl Endpoint {
             return;
         }
         self.last = Some(result.at);
+        self.took = result.took;
         let window = u32::from(policy.window.clamp(1, 64));
         self.failures = (self.failures << 1) & (u64::MAX >> (64 - window));
         match &result.outcome {
@@ -125,7 +127,7 @@ impl Endpoint {
 
     /// Forgets failures that prove nothing, because the observer was at fault: back to what nothing is known about.
     pub fn excuse(&mut self) {
-        *self = Endpoint { last: self.last, ..Endpoint::default() };
+        *self = Endpoint { last: self.last, took: self.took, ..Endpoint::default() };
     }
 
     /// First failure of the present run of failures, whether or not the endpoint fell by it.
@@ -136,6 +138,11 @@ impl Endpoint {
     /// When the newest probe ended.
     pub fn last_probe(&self) -> Option<Timestamp> {
         self.last
+    }
+
+    /// How long the newest probe took.
+    pub fn took(&self) -> Option<Duration> {
+        self.last.map(|_| self.took)
     }
 
     /// `Some(true)` up, `Some(false)` down, `None` not known yet.

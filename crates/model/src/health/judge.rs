@@ -15,11 +15,13 @@ mod mask;
 mod overruled;
 mod persist;
 mod ramp;
+mod rhythm;
 mod suspicion;
 
 pub use intake::Refused;
 pub use judgement::{EndpointJudgement, Gate, Judgement, Reason, RouteJudgement, Rule, Votes};
 pub use persist::{Persisted, PersistedVerdict, UNFIT_KEPT};
+pub use rhythm::FLOOR as SILENCE_FLOOR;
 pub use suspicion::SUSPICION_MAX;
 
 use super::endpoint::{Endpoint, EndpointState};
@@ -29,12 +31,16 @@ use super::{Beat, HealthPolicy, Verdict};
 use crate::plan::{EndpointVerdict, PlanRoute};
 use crate::{ClusterName, DomainName, Generation, NameserverName, StackName, Timestamp};
 use decide::{AgentWord, Evidence, decide};
+use rhythm::Rhythm;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use suspicion::Suspicion;
 
 /// Longest time after the start in which own votes wait for every endpoint to be probed once.
 pub const WARM_UP_MAX: Duration = Duration::from_secs(3);
+
+/// Longer than that from one turn of the loop that feeds a judge to the next, and it has stood still.
+pub const STANDSTILL: Duration = Duration::from_millis(300);
 
 #[derive(Clone, Debug)]
 pub struct Judge {
@@ -56,6 +62,9 @@ pub struct Judge {
     /// Runs of failures that began until then are not held against this observer itself.
     trusted: Timestamp,
     last_good: BTreeMap<DomainName, BTreeSet<ClusterName>>,
+    turned: Option<Timestamp>,
+    /// The observer itself had stood still until then.
+    resumed: Timestamp,
     overrides: Overrides,
     override_keys: Vec<PublicKey>,
 }
@@ -78,6 +87,7 @@ struct Known {
 struct Heard {
     beat: Beat,
     received: Timestamp,
+    rhythm: Rhythm,
 }
 
 /// A peer's view, cut down to planned endpoints.
@@ -128,9 +138,25 @@ impl Judge {
             suspicion: None,
             trusted: Timestamp::default(),
             last_good: BTreeMap::new(),
+            turned: None,
+            resumed: Timestamp::default(),
             overrides: Overrides::default(),
             override_keys: Vec::new(),
         }
+    }
+
+    /// Told at every turn of the loop that feeds this judge, before anything else of that turn. An observer that stood
+    /// still (stopped, swapped out, its clock set forward) has heard nobody for that long: no agent is silent for it, and
+    /// each has its whole deadline again.
+    pub fn turn(&mut self, now: Timestamp) {
+        if self.turned.replace(now).is_some_and(|last| now.since(last) > STANDSTILL) {
+            self.resumed = now;
+        }
+    }
+
+    /// Told at the end of each turn: what the turn itself took is work, not standstill.
+    pub fn rest(&mut self, now: Timestamp) {
+        self.turned = Some(now);
     }
 
     /// Concludes from everything known. Judging again at the same instant gives the same.
@@ -150,13 +176,14 @@ impl Judge {
     pub fn verdicts(&self, now: Timestamp) -> Vec<EndpointVerdict> {
         let entries = self.each().map(|(route, cluster, known)| {
             let stack = self.routes.get(route).map(|route| &route.stack);
-            let beat = self.beats.get(cluster).filter(|heard| !self.is_overdue(heard.received, now));
+            let beat = self.beats.get(cluster).filter(|heard| self.still_counts(heard, now));
             let release = beat.zip(stack).and_then(|(heard, stack)| heard.beat.stacks.get(stack)?.release);
             EndpointVerdict {
                 route: route.clone(),
                 cluster: cluster.clone(),
                 verdict: known.verdict.clone().unwrap_or(Verdict::Unknown),
                 probe_up: known.machine.up(now, &self.policy),
+                probe_ms: known.machine.took().map(|took| u32::try_from(took.as_millis()).unwrap_or(u32::MAX)),
                 release,
                 limited: self.limited(known, now),
             }
@@ -241,7 +268,7 @@ impl Judge {
             Some(EndpointState::Down { why, .. }) => (Some(false), Some(why.as_str())),
             Some(EndpointState::Unprobed) | None => (None, None),
         };
-        let mut votes = Votes { own, silent: agent == AgentWord::Silent, ..Votes::default() };
+        let mut votes = Votes { own, silent: self.is_silent(cluster, now), ..Votes::default() };
         let peers = electorate.peers.iter().filter_map(|peer| self.views.get(peer)?.up(name, cluster));
         let counted = peers.chain(own.filter(|_| electorate.own)).filter(|_| route.check.is_some());
         for up in counted {
@@ -281,12 +308,15 @@ impl Judge {
     }
 
     fn agent_word(&self, cluster: &ClusterName, stack: &StackName, route: &DomainName, now: Timestamp) -> AgentWord {
-        if self.is_silent(cluster, now) {
+        let Some(heard) = self.beats.get(cluster) else {
+            return if self.is_silent(cluster, now) { AgentWord::Silent } else { AgentWord::Unsure };
+        };
+        if !self.still_counts(heard, now) {
             return AgentWord::Silent;
         }
-        let Some(heard) = self.beats.get(cluster).filter(|heard| heard.beat.engine_ok) else {
+        if !heard.beat.engine_ok {
             return AgentWord::Unsure;
-        };
+        }
         match heard.beat.stacks.get(stack).and_then(|stack| stack.serving.get(route)) {
             Some(true) => AgentWord::Serves,
             Some(false) => AgentWord::Down,
@@ -294,14 +324,25 @@ impl Judge {
         }
     }
 
-    /// No beat for longer than the deadline; an agent never heard is silent once it had that time since the start.
+    /// For so long that it is one more vote for down: what is normal for its beats has passed. An agent never heard is silent
+    /// once it had the longest deadline since the start.
     fn is_silent(&self, cluster: &ClusterName, now: Timestamp) -> bool {
-        let last = self.beats.get(cluster).map_or(self.started, |heard| heard.received);
-        self.is_overdue(last, now)
+        now > self.silent_after(cluster)
     }
 
-    fn is_overdue(&self, beat: Timestamp, now: Timestamp) -> bool {
-        now.since(beat) > self.policy.beat_deadline
+    fn silent_after(&self, cluster: &ClusterName) -> Timestamp {
+        let longest = self.policy.beat_deadline;
+        let (last, deadline) = match self.beats.get(cluster) {
+            Some(heard) => (heard.received, heard.rhythm.deadline(longest)),
+            None => (self.started, longest),
+        };
+        last.max(self.resumed).after(deadline)
+    }
+
+    /// Its word still counts. That needs no hurry, so it is the configured deadline: a beat that is a little late must not
+    /// take back what the one before said.
+    fn still_counts(&self, heard: &Heard, now: Timestamp) -> bool {
+        now.since(heard.received.max(self.resumed)) <= self.policy.beat_deadline
     }
 
     fn is_fresh(&self, view: Timestamp, now: Timestamp) -> bool {

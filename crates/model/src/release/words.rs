@@ -1,6 +1,6 @@
 //! Routes' terms in the words of the Compose file, for people.
 
-use super::{AllDown, Check, CheckKind, Policy};
+use super::{AllDown, Check, CheckKind, Https, Policy};
 use std::fmt::{Display, Formatter, Result};
 use std::time::Duration;
 
@@ -18,6 +18,17 @@ impl Display for Policy {
             }
             Policy::Multivalue(count) => write!(f, "multivalue {count}"),
         }
+    }
+}
+
+/// As in a zone file, without the hints.
+impl Display for Https {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str("1 .")?;
+        if !self.alpn.is_empty() {
+            write!(f, " alpn={}", self.alpn.join(","))?;
+        }
+        self.port.filter(|port| *port != 443).map_or(Ok(()), |port| write!(f, " port={port}"))
     }
 }
 
@@ -53,9 +64,22 @@ impl Display for Check {
                     write!(f, ", any certificate,")?;
                 }
             }
+            CheckKind::Grpc(grpc) => {
+                write!(f, "{}", if grpc.tls { "grpc over tls" } else { "grpc" })?;
+                if !grpc.service.is_empty() {
+                    write!(f, " {}", grpc.service)?;
+                }
+                if let Some(host) = &grpc.host {
+                    write!(f, " of {host}")?;
+                }
+                if grpc.tls_insecure {
+                    write!(f, ", any certificate,")?;
+                }
+            }
         }
         let (interval, timeout) = (time(self.interval), time(self.timeout));
-        write!(f, " on port {} every {interval}, {timeout} at most", self.port)
+        write!(f, " on port {} every {interval}, {timeout} at most", self.port)?;
+        self.latency.map_or(Ok(()), |limit| write!(f, ", too slow above {}", time(limit)))
     }
 }
 

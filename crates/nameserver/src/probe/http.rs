@@ -29,15 +29,14 @@ pub async fn exchange(
 ) -> Result<(), String> {
     let request = request(check, host, port)?;
     if check.tls {
-        let stream = tls.handshake(stream, host, check.tls_insecure).await?;
+        let stream = tls.handshake(stream, host, check.tls_insecure, b"http/1.1").await?;
         return ask(stream, request, check).await;
     }
     ask(stream, request, check).await
 }
 
 fn request(check: &HttpCheck, host: &str, port: u16) -> Result<http::Request<Empty<Bytes>>, String> {
-    let usual = if check.tls { 443 } else { 80 };
-    let host = if check.host.is_none() && port != usual { format!("{host}:{port}") } else { host.to_owned() };
+    let host = authority(host, check.host.is_some(), check.tls, port);
     http::Request::get(check.path.as_str())
         .header(http::header::HOST, host)
         .header(http::header::USER_AGENT, concat!("waggle/", env!("CARGO_PKG_VERSION")))
@@ -45,6 +44,12 @@ fn request(check: &HttpCheck, host: &str, port: u16) -> Result<http::Request<Emp
         .header(http::header::CONNECTION, "close")
         .body(Empty::new())
         .map_err(|error| format!("the check cannot be sent: {error}"))
+}
+
+/// The host as a client names it: with the port unless it is the usual one; a host that the check gives stays as it is.
+pub(super) fn authority(host: &str, given: bool, tls: bool, port: u16) -> String {
+    let usual = if tls { 443 } else { 80 };
+    if given || port == usual { host.to_owned() } else { format!("{host}:{port}") }
 }
 
 async fn ask<S>(stream: S, request: http::Request<Empty<Bytes>>, check: &HttpCheck) -> Result<(), String>

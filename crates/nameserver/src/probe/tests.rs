@@ -5,25 +5,28 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use waggle_model::release::HttpCheck;
+use waggle_wire::credentials::Current;
 use waggle_wire::identity::Identity;
 
 /// What a server does with each connection once it has read the request's head.
 #[derive(Clone)]
-enum Does {
+pub(super) enum Does {
     /// Sends these parts, then closes.
     Answers(Vec<u8>),
+    /// The same, so much later.
+    AnswersAfter(Duration, Vec<u8>),
     /// Sends this and then nothing more, ever.
     Hangs(&'static str),
 }
 
-struct Server {
-    port: u16,
+pub(super) struct Server {
+    pub port: u16,
     /// Heads of requests.
     seen: mpsc::UnboundedReceiver<String>,
     _tasks: JoinSet<()>,
 }
 
-async fn server(does: Does) -> Server {
+pub(super) async fn server(does: Does) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let (send, seen) = mpsc::unbounded_channel();
@@ -47,8 +50,11 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, does: Does, 
         }
     }
     let _ = seen.send(String::from_utf8(head).unwrap());
+    if let Does::AnswersAfter(delay, _) = does {
+        tokio::time::sleep(delay).await;
+    }
     match does {
-        Does::Answers(bytes) => {
+        Does::Answers(bytes) | Does::AnswersAfter(_, bytes) => {
             let _ = stream.write_all(&bytes).await;
             let _ = stream.shutdown().await;
         }
@@ -59,18 +65,27 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, does: Does, 
     }
 }
 
-fn answer(status: &str, body: &str) -> Does {
+pub(super) fn answer(status: &str, body: &str) -> Does {
     let text = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
     Does::Answers(text.into_bytes())
 }
 
-fn shared() -> (Shared, mpsc::Receiver<Report>) {
-    let (reports, received) = mpsc::channel(16);
-    let metrics = ProbeMetrics::register(&mut Registry::default());
-    (Shared { tls: tls::Clients::default(), permits: Semaphore::new(8), metrics, reports }, received)
+pub(super) fn shared() -> (Shared, mpsc::Receiver<Report>) {
+    shared_with(tls::Clients::default())
 }
 
-fn target(check: Check) -> Target {
+/// Trusts what this authority signed.
+pub(super) fn shared_trusting(ca: &Ca) -> (Shared, mpsc::Receiver<Report>) {
+    shared_with(tls::Clients::of(vec![ca.root()]))
+}
+
+fn shared_with(tls: tls::Clients) -> (Shared, mpsc::Receiver<Report>) {
+    let (reports, received) = mpsc::channel(16);
+    let metrics = ProbeMetrics::register(&mut Registry::default());
+    (Shared { tls, permits: Semaphore::new(8), metrics, reports }, received)
+}
+
+pub(super) fn target(check: Check) -> Target {
     let addresses = vec!["127.0.0.1".parse().unwrap()];
     Target { route: domain("www.shop.example"), cluster: cluster("eu-1"), addresses, check }
 }
@@ -82,7 +97,7 @@ fn http(port: u16, change: impl FnOnce(&mut HttpCheck)) -> Target {
 }
 
 /// The same with a deadline that a hanging server will meet.
-fn soon(mut target: Target) -> Target {
+pub(super) fn soon(mut target: Target) -> Target {
     target.check.timeout = Duration::from_millis(150);
     target
 }
@@ -95,9 +110,38 @@ async fn free_port() -> u16 {
 async fn a_port_that_accepts_is_up_and_one_that_refuses_is_not() {
     let (shared, _reports) = shared();
     let up = server(Does::Hangs("")).await;
-    assert_eq!(probe(&target(tcp_check(up.port)), &shared).await, Ok(()));
-    let why = probe(&target(tcp_check(free_port().await)), &shared).await.unwrap_err();
+    assert_eq!(probe(&target(tcp_check(up.port)), &shared).await.outcome, Ok(()));
+    let why = probe(&target(tcp_check(free_port().await)), &shared).await.outcome.unwrap_err();
     assert!(why.contains("cannot connect"), "{why}");
+}
+
+/// A full accept queue drops first packets, as a lossy link does.
+#[tokio::test]
+async fn a_lost_first_packet_is_no_failed_probe() {
+    let (shared, _reports) = shared();
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    while let Ok(stream) = timeout(Duration::from_millis(100), tokio::net::TcpStream::connect(address)).await {
+        waiting.push(stream.unwrap());
+        assert!(waiting.len() < 100, "the queue is never full");
+    }
+    // TCP would try again after a second.
+    let mut target = target(tcp_check(address.port()));
+    target.check.timeout = Duration::from_millis(900);
+    let room = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let mut taken = Vec::new();
+        while taken.len() < waiting.len() {
+            taken.push(listener.accept().await.unwrap());
+        }
+        taken
+    };
+    let (probed, _taken) = tokio::join!(probe(&target, &shared), room);
+    assert_eq!(probed.outcome, Ok(()));
+    assert!(probed.took >= target.check.second_try(), "{:?}", probed.took);
 }
 
 #[tokio::test]
@@ -105,13 +149,13 @@ async fn a_request_names_host_path_and_wants_no_second_one() {
     let (shared, _reports) = shared();
     let mut server = server(answer("204 No Content", "")).await;
     let own = http(server.port, |check| check.path = "/healthz?deep=1".into());
-    assert_eq!(probe(&own, &shared).await, Ok(()));
+    assert_eq!(probe(&own, &shared).await.outcome, Ok(()));
     let head = server.seen.recv().await.unwrap().to_lowercase();
     assert!(head.starts_with("get /healthz?deep=1 http/1.1\r\n"), "{head}");
     assert!(head.contains(&format!("host: www.shop.example:{}\r\n", server.port)), "{head}");
     assert!(head.contains("connection: close\r\n"), "{head}");
     let other = http(server.port, |check| check.host = Some("other.example".into()));
-    assert_eq!(probe(&other, &shared).await, Ok(()));
+    assert_eq!(probe(&other, &shared).await.outcome, Ok(()));
     assert!(server.seen.recv().await.unwrap().to_lowercase().contains("host: other.example\r\n"));
 }
 
@@ -127,7 +171,7 @@ async fn the_status_decides() {
         ("200 OK", Some(204), false),
     ] {
         let server = server(answer(status, "x")).await;
-        let outcome = probe(&http(server.port, |check| check.status = wanted), &shared).await;
+        let outcome = probe(&http(server.port, |check| check.status = wanted), &shared).await.outcome;
         assert_eq!(outcome.is_ok(), good, "{status} {wanted:?} {outcome:?}");
     }
 }
@@ -144,11 +188,11 @@ async fn the_text_must_be_within_the_first_64_kib() {
         (format!("{}all is well", "x".repeat(1 << 20)), false),
     ] {
         let server = server(answer("200 OK", &body)).await;
-        let outcome = probe(&find(server.port), &shared).await;
+        let outcome = probe(&find(server.port), &shared).await.outcome;
         assert_eq!(outcome.is_ok(), good, "{} {outcome:?}", body.len());
     }
     let cut = server(Does::Answers(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nall is".to_vec())).await;
-    assert!(probe(&find(cut.port), &shared).await.is_err());
+    assert!(probe(&find(cut.port), &shared).await.outcome.is_err());
 }
 
 #[tokio::test]
@@ -158,14 +202,39 @@ async fn a_server_that_hangs_anywhere_meets_the_deadline() {
         let server = server(Does::Hangs(begin)).await;
         let began = Instant::now();
         let target = soon(http(server.port, |check| check.contains = Some("well".into())));
-        let why = probe(&target, &shared).await.unwrap_err();
+        let why = probe(&target, &shared).await.outcome.unwrap_err();
         assert!(why.contains("no answer within 150 ms"), "{begin:?}: {why}");
         assert!(began.elapsed() < Duration::from_secs(3));
     }
     // A TLS handshake that never goes on.
     let silent = server(Does::Hangs("")).await;
-    let why = probe(&soon(http(silent.port, |check| check.tls = true)), &shared).await.unwrap_err();
+    let why = probe(&soon(http(silent.port, |check| check.tls = true)), &shared).await.outcome.unwrap_err();
     assert!(why.contains("no answer within"), "{why}");
+}
+
+#[tokio::test]
+async fn a_right_answer_beyond_the_latency_limit_is_a_failure() {
+    let (shared, _reports) = shared();
+    let delay = Duration::from_millis(120);
+    let Does::Answers(bytes) = answer("200 OK", "fine") else { unreachable!() };
+    let slow = server(Does::AnswersAfter(delay, bytes)).await;
+    let limited = |limit: u64| {
+        let target = http(slow.port, |_| {});
+        Target { check: Check { latency: Some(Duration::from_millis(limit)), ..target.check }, ..target }
+    };
+    let probed = probe(&limited(100), &shared).await;
+    assert!(probed.took >= delay, "{:?}", probed.took);
+    let why = probed.outcome.unwrap_err();
+    assert_eq!(why, format!("127.0.0.1:{}: answered in {} ms, limit 100 ms", slow.port, millis(&why)));
+    let probed = probe(&limited(4900), &shared).await;
+    assert_eq!(probed.outcome, Ok(()));
+    assert!(probed.took >= delay, "{:?}", probed.took);
+}
+
+/// The time that a reason names.
+fn millis(why: &str) -> u64 {
+    let rest = why.split_once("answered in ").expect(why).1;
+    rest.split_once(" ms").unwrap().0.parse().unwrap()
 }
 
 #[tokio::test]
@@ -174,20 +243,16 @@ async fn what_is_not_http_is_down() {
     let huge = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "x".repeat(64 * 1024));
     for bytes in ["SSH-2.0-OpenSSH_9.2\r\n", "", &huge] {
         let server = server(Does::Answers(bytes.as_bytes().to_vec())).await;
-        let why = probe(&http(server.port, |_| {}), &shared).await.unwrap_err();
+        let why = probe(&http(server.port, |_| {}), &shared).await.outcome.unwrap_err();
         assert!(why.contains("no valid HTTP answer"), "{why}");
     }
 }
 
-#[tokio::test]
-async fn a_certificate_must_be_trusted_unless_the_check_says_otherwise() {
-    let (shared, _reports) = shared();
-    let ca = Ca::new();
-    let current = ca.issue(&Identity::Nameserver("ns-1".parse().unwrap()));
-    let config = waggle_wire::tls::server(&current, waggle_wire::tls::Clients::NotAsked, &[b"http/1.1"]).unwrap();
+/// A server that shows the certificate of `current`; returns its port.
+async fn secured(current: &Arc<Current>, tasks: &mut JoinSet<()>) -> u16 {
+    let config = waggle_wire::tls::server(current, waggle_wire::tls::Clients::NotAsked, &[b"http/1.1"]).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
@@ -196,10 +261,36 @@ async fn a_certificate_must_be_trusted_unless_the_check_says_otherwise() {
             }
         }
     });
-    let why = probe(&http(port, |check| check.tls = true), &shared).await.unwrap_err();
-    assert!(why.contains("TLS failed"), "{why}");
+    port
+}
+
+#[tokio::test]
+async fn a_certificate_must_be_trusted_unless_the_check_says_otherwise() {
+    let ((shared, _), mut tasks) = (shared(), JoinSet::new());
+    let ca = Ca::new();
+    let identity = Identity::Nameserver("ns-1".parse().unwrap());
+    let port = secured(&ca.issue(&identity), &mut tasks).await;
+    let named = |port, host: &str| {
+        let host = Some(host.to_owned());
+        http(port, |check| (check.tls, check.host) = (true, host))
+    };
+    let (trusting, _reports) = shared_trusting(&ca);
+    let host = identity.dns_name();
+    assert_eq!(probe(&named(port, &host), &trusting).await.outcome, Ok(()));
+    let expired = secured(&Current::new(ca.expired(&identity)), &mut tasks).await;
+    let old = "the certificate expired ".to_owned();
+    let other = format!("the certificate is not for other.example but for {host}");
+    let foreign = "the certificate was signed by nobody this nameserver trusts".to_owned();
+    for (target, shared, told) in [
+        (named(port, "other.example"), &trusting, other),
+        (named(port, &host), &shared, foreign),
+        (named(expired, &host), &trusting, old),
+    ] {
+        let why = probe(&target, shared).await.outcome.unwrap_err();
+        assert!(why.contains(&format!(": TLS failed: {told}")), "{why}");
+    }
     let insecure = http(port, |check| (check.tls, check.tls_insecure) = (true, true));
-    assert_eq!(probe(&insecure, &shared).await, Ok(()));
+    assert_eq!(probe(&insecure, &shared).await.outcome, Ok(()));
 }
 
 #[test]

@@ -48,6 +48,7 @@ pub fn plan(generation: u64, clusters: &[(&str, &str)]) -> RoutePlan {
         ttl: 30,
         check: None,
         all_down: AllDown::LastGood,
+        https: None,
         pool,
     };
     let long = Record {
@@ -93,7 +94,7 @@ pub fn with_check(mut plan: RoutePlan, check: Check) -> RoutePlan {
 
 pub fn tcp_check(port: u16) -> Check {
     let (interval, timeout) = (Duration::from_millis(50), Duration::from_millis(300));
-    Check { kind: CheckKind::Tcp, port, interval, timeout }
+    Check { kind: CheckKind::Tcp, port, interval, timeout, latency: None }
 }
 
 pub fn http_check(port: u16) -> (Check, HttpCheck) {
@@ -190,6 +191,11 @@ impl Ca {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let der = params.self_signed(&key).unwrap().der().to_vec();
         Ca { params, key, der }
+    }
+
+    /// What its peers would trust.
+    pub fn root(&self) -> rustls::pki_types::CertificateDer<'static> {
+        self.der.clone().into()
     }
 
     pub fn issue(&self, identity: &Identity) -> Arc<Current> {

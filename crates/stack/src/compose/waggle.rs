@@ -9,7 +9,8 @@ use crate::yaml::{Node, Value};
 use std::str::FromStr;
 use std::time::Duration;
 use waggle_model::release::{
-    self, AllDown, Check, CheckKind, Drift, HttpCheck, OnFailure, Policy, Promotion, Prune, Route, Strategy,
+    self, AllDown, Check, CheckKind, Drift, GRPC_SERVICE_MAX, GrpcCheck, HttpCheck, Https, OnFailure, Policy,
+    Promotion, Prune, Route, Strategy,
 };
 use waggle_model::{ClusterName, DomainName};
 
@@ -170,7 +171,8 @@ fn route(at: &At<'_>) -> Option<Route> {
     let check = map.take("check").map(|at| check(&at));
     let all_down = map.take("all_down").map(|at| all_down(&at));
     let clusters = map.take("clusters").map(|at| parsed_list::<ClusterName>(&at)).unwrap_or_default();
-    strict(map, &["name", "service", "policy", "ttl", "clusters", "check", "all_down"]);
+    let https = map.take("https").map(|at| https(&at));
+    strict(map, &["name", "service", "policy", "ttl", "clusters", "check", "all_down", "https"]);
     Some(Route {
         name: name?,
         service: service?,
@@ -179,7 +181,21 @@ fn route(at: &At<'_>) -> Option<Route> {
         clusters,
         check: check.map_or(Some(None), |check| check.map(Some))?,
         all_down: all_down.unwrap_or_else(|| Some(AllDown::default()))?,
+        https: https.map_or(Some(None), |https| https.map(Some))?,
     })
+}
+
+fn https(at: &At<'_>) -> Option<Https> {
+    let mut map = at.map()?;
+    let alpn = map.take("alpn").map(|at| parsed_list::<String>(&at)).unwrap_or_default();
+    let port = map.take("port").map(|at| at.int(1, 65_535));
+    strict(map, &["alpn", "port"]);
+    let https = Https { alpn, port: port.map_or(Some(None), |port| Some(Some(port? as u16)))? };
+    if let Some(why) = https.fault() {
+        at.error(why);
+        return None;
+    }
+    Some(https)
 }
 
 /// Whole seconds: DNS knows no others.
@@ -249,17 +265,30 @@ fn check(at: &At<'_>) -> Option<Check> {
     let mut map = at.map()?;
     let interval = map.take("interval").map_or_else(|| Some(release::check_interval()), |at| span(&at));
     let timeout = map.take("timeout").map_or_else(|| Some(release::check_timeout()), |at| span(&at));
-    let kind = match (map.take("http"), map.take("tcp")) {
-        (Some(http), None) => http_check(&http),
-        (None, Some(tcp)) => tcp_check(&tcp),
+    let latency = map.take("latency").map(|at| (span(&at), at));
+    let kind = match (map.take("http"), map.take("tcp"), map.take("grpc")) {
+        (Some(http), None, None) => http_check(&http),
+        (None, Some(tcp), None) => tcp_check(&tcp),
+        (None, None, Some(grpc)) => grpc_check(&grpc),
         _ => {
-            at.error("a check has either http or tcp");
+            at.error("a check has one of http, tcp and grpc");
             None
         }
     };
-    strict(map, &["http", "tcp", "interval", "timeout"]);
+    strict(map, &["http", "tcp", "grpc", "interval", "timeout", "latency"]);
+    let latency = match (latency, timeout) {
+        (Some((Some(limit), at)), Some(timeout)) if limit >= timeout => {
+            at.error(format!(
+                "it must be shorter than the timeout of {} ms, or no answer could be too slow",
+                timeout.as_millis()
+            ));
+            None
+        }
+        (Some((limit, _)), _) => limit.map(Some),
+        (None, _) => Some(None),
+    };
     let (kind, port) = kind?;
-    Some(Check { kind, port, interval: interval?, timeout: timeout? })
+    Some(Check { kind, port, interval: interval?, timeout: timeout?, latency: latency? })
 }
 
 fn port(map: &mut Map<'_>) -> Option<u16> {
@@ -287,6 +316,29 @@ fn http_check(at: &At<'_>) -> Option<(CheckKind, u16)> {
     };
     strict(map, &["path", "port", "host", "tls", "tls_insecure", "status", "contains"]);
     Some((CheckKind::Http(check), port?))
+}
+
+fn grpc_check(at: &At<'_>) -> Option<(CheckKind, u16)> {
+    let mut map = at.map()?;
+    let port = port(&mut map);
+    let service = map.take("service").map_or_else(|| Some(String::new()), |at| grpc_service(&at));
+    let check = GrpcCheck {
+        service: service.unwrap_or_default(),
+        host: map.string("host"),
+        tls: map.bool("tls").unwrap_or(false),
+        tls_insecure: map.bool("tls_insecure").unwrap_or(false),
+    };
+    strict(map, &["port", "service", "host", "tls", "tls_insecure"]);
+    Some((CheckKind::Grpc(check), port?))
+}
+
+fn grpc_service(at: &At<'_>) -> Option<String> {
+    let text = at.string()?;
+    if text.len() <= GRPC_SERVICE_MAX && text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Some(text);
+    }
+    at.error(format!("the name of a gRPC service has at most {GRPC_SERVICE_MAX} letters, without spaces"));
+    None
 }
 
 fn path(at: &At<'_>) -> Option<String> {

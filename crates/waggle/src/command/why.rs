@@ -13,14 +13,15 @@ use waggle_model::DomainName;
 #[command(after_help = "\
 Examples:
   waggle why www.shop.example --client 198.51.100.7
-  waggle why www.shop.example --client 2001:db8::7 --type AAAA --format json")]
+  waggle why www.shop.example --client 2001:db8::7 --type AAAA --format json
+  waggle why www.shop.example --client 198.51.100.7 --type HTTPS")]
 pub struct Args {
     /// Name that is asked for
     name: DomainName,
     /// Address of the client, or of the resolver that asks for it
     #[arg(long, value_name = "IP")]
     client: IpAddr,
-    /// Record type that is asked for
+    /// Record type that is asked for: A, AAAA, or HTTPS
     #[arg(long = "type", value_name = "TYPE", default_value = "A")]
     kind: String,
 }

@@ -75,7 +75,7 @@ pub fn plan(generation: u64, rules: &[Rule]) -> Result<RoutePlan> {
     let pool: Vec<Endpoint> = SITES.iter().map(endpoint).collect::<Result<_>>()?;
     let policy = Policy::Nearest;
     let (check, all_down) = (None, AllDown::LastGood);
-    let route = PlanRoute { stack: "bench".parse()?, policy, ttl: TTL, check, all_down, pool };
+    let route = PlanRoute { stack: "bench".parse()?, policy, ttl: TTL, check, all_down, https: None, pool };
     let known = PlanCluster { region: None, location: None, weight: 1, capacity: None };
     let clusters = SITES.iter().map(|(name, _)| Ok((name.parse()?, known.clone()))).collect::<Result<_>>()?;
     Ok(RoutePlan {

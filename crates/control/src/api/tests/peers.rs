@@ -287,6 +287,7 @@ fn status(name: &str, plan: &RoutePlan) -> NameserverStatus {
         cluster: endpoint.cluster.clone(),
         verdict: Verdict::Fit,
         probe_up: Some(true),
+        probe_ms: Some(12),
         release: endpoint.release,
         limited: None,
     });

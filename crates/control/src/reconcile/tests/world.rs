@@ -161,7 +161,15 @@ impl World {
                 let verdict = if up { Verdict::Fit } else { Verdict::Unfit("down".into()) };
                 let (route, cluster) = (route.clone(), endpoint.cluster.clone());
                 let probe_up = Some(up);
-                verdicts.push(EndpointVerdict { route, cluster, verdict, probe_up, release, limited: None });
+                verdicts.push(EndpointVerdict {
+                    route,
+                    cluster,
+                    verdict,
+                    probe_up,
+                    probe_ms: None,
+                    release,
+                    limited: None,
+                });
             }
         }
         let name: NameserverName = "ns-1".parse().unwrap();

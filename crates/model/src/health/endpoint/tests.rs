@@ -5,7 +5,7 @@ fn feed(endpoint: &mut Endpoint, at: &mut u64, outcomes: &str) {
     for outcome in outcomes.chars() {
         *at += 500;
         let outcome = if outcome == '+' { Ok(()) } else { Err("timeout".to_owned()) };
-        endpoint.record(&ProbeResult { at: Timestamp(*at), outcome }, &HealthPolicy::default());
+        endpoint.record(&ProbeResult { at: Timestamp(*at), took: Duration::ZERO, outcome }, &HealthPolicy::default());
     }
 }
 
@@ -91,7 +91,7 @@ fn a_drained_endpoint_neither_is_held_down_nor_flaps() {
         for failed in [true, true, false, false] {
             at += 500;
             let outcome = if failed { Err("refused".to_owned()) } else { Ok(()) };
-            endpoint.record_drained(&ProbeResult { at: Timestamp(at), outcome }, &policy);
+            endpoint.record_drained(&ProbeResult { at: Timestamp(at), took: Duration::ZERO, outcome }, &policy);
         }
         assert_eq!(endpoint.up(Timestamp(at), &policy), Some(true), "risen by the counts alone");
     }

@@ -1,6 +1,7 @@
 //! What a judge is told: plans, probes, beats and views. Nothing moves to an older one (invariant 3), and nothing is kept
 //! about what is not planned, so every table is bounded by the plan.
 
+use super::rhythm::Rhythm;
 use super::{Heard, Judge, Known, Seen};
 use crate::health::{Beat, ProbeResult, View, ViewEntry};
 use crate::plan::RoutePlan;
@@ -81,10 +82,18 @@ impl Judge {
         if !self.clusters.contains(&beat.cluster) {
             return Err(Refused::UnknownCluster(beat.cluster));
         }
-        if let Some(have) = self.beats.get(&beat.cluster) {
+        let mut rhythm = Rhythm::default();
+        if let Some(have) = self.beats.get_mut(&beat.cluster) {
             newer(beat.cluster.as_str(), (beat.boot, beat.seq), (have.beat.boot, have.beat.seq))?;
+            rhythm = std::mem::take(&mut have.rhythm);
+            let gap = now.since(have.received);
+            // An outage, of the agent or of this observer, is no part of the rhythm.
+            let regular = beat.boot == have.beat.boot && have.received >= self.resumed;
+            if regular && gap <= self.policy.beat_deadline {
+                rhythm.arrived(gap);
+            }
         }
-        self.beats.insert(beat.cluster.clone(), Heard { beat, received: now });
+        self.beats.insert(beat.cluster.clone(), Heard { beat, received: now, rhythm });
         Ok(())
     }
 

@@ -21,7 +21,7 @@ impl Judge {
         if stack.release != Some(wanted) {
             return Some(Gate::Release { runs: stack.release, wanted });
         }
-        let fresh = !self.is_overdue(heard.received, now) && heard.beat.engine_ok;
+        let fresh = self.still_counts(heard, now) && heard.beat.engine_ok;
         (fresh && !stack.converged).then_some(Gate::NotConverged)
     }
 
@@ -92,10 +92,9 @@ impl Judge {
     /// Next instant at which time alone can change a conclusion.
     pub(super) fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
         let tick = Duration::from_millis(1);
-        let beats = self.clusters.iter().map(|cluster| {
-            let last = self.beats.get(cluster).map_or(self.started, |heard| heard.received);
-            last.after(self.policy.beat_deadline + tick)
-        });
+        let beats = self.clusters.iter().map(|cluster| self.silent_after(cluster).after(tick));
+        let words =
+            self.beats.values().map(|heard| heard.received.max(self.resumed).after(self.policy.beat_deadline + tick));
         let views = self.views.values().map(|seen| seen.received.after(self.policy.view_deadline + tick));
         let holds = self
             .each()
@@ -107,6 +106,7 @@ impl Judge {
         let forced = pools.filter_map(|endpoint| Some(endpoint.forced.as_ref()?.until));
         let overrides = self.overrides.held().iter().map(|signed| signed.order.expires);
         beats
+            .chain(words)
             .chain(views)
             .chain(forced)
             .chain(overrides)

@@ -78,6 +78,7 @@ impl Observer {
             port: 80,
             interval: Duration::from_millis(Command::millis(interval)),
             timeout: Duration::from_millis(400),
+            latency: None,
         };
         let all_down = match command.options.get("all_down") {
             Some(&"all") => AllDown::All,
@@ -90,6 +91,7 @@ impl Observer {
             ttl: 60,
             check: command.options.get("check").map(check),
             all_down,
+            https: None,
             pool: endpoints.collect(),
         };
         for endpoint in &route.pool {
@@ -116,11 +118,21 @@ impl Observer {
                 let outcome = if *said == "ok" { Ok(()) } else { Err((*said).replace('_', " ")) };
                 let checked = |route: &DomainName| self.plan.routes[route].check.is_some();
                 for route in self.pooled(&cluster).into_iter().filter(checked) {
-                    let result = ProbeResult { at: self.now, outcome: outcome.clone() };
+                    let result = ProbeResult { at: self.now, took: Duration::ZERO, outcome: outcome.clone() };
                     self.judge.probe(&route, &cluster, &result).unwrap();
                 }
             }
             self.now = self.now.after(Duration::from_millis(500));
+        }
+    }
+
+    fn beats(&mut self, command: &Command<'_>) {
+        let every = Duration::from_millis(Command::millis(command.options["every"]));
+        let beat = self.agents[&command.word(1).parse::<ClusterName>().unwrap()].clone();
+        for _ in 0..command.options["times"].parse::<u32>().unwrap() {
+            self.seq += 1;
+            self.judge.beat(self.now, Beat { seq: self.seq, ..beat.clone() }).unwrap();
+            self.now = self.now.after(every);
         }
     }
 
@@ -211,6 +223,14 @@ impl World for Observer {
             }
             "beat" => return refused(self.judge.beat(self.now, self.beat(command))),
             "view" => return refused(self.judge.view(self.now, self.view(command))),
+            // `beats eu-1 every=0.25 times=40`: the agent's word again and again, with that time after each.
+            "beats" => self.beats(command),
+            // The observer itself stands still; its loop turns before and after.
+            "stand-still" => {
+                self.judge.turn(self.now);
+                self.now = self.now.after(Duration::from_millis(Command::millis(command.word(1))));
+                self.judge.turn(self.now);
+            }
             "silent" => {
                 for name in &command.words[1..] {
                     self.agents.retain(|agent, _| agent.as_str() != *name);

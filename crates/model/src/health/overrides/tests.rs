@@ -23,6 +23,7 @@ fn plan() -> RoutePlan {
         ttl: 5,
         check: None,
         all_down: Default::default(),
+        https: None,
         pool: pool.iter().map(|name| endpoint(name)).collect(),
     };
     let known = PlanCluster { region: None, location: None, weight: 1, capacity: None };

@@ -39,6 +39,7 @@ fn route_of(pool: &[u8]) -> PlanRoute {
         ttl: 5,
         check: None,
         all_down: Default::default(),
+        https: None,
         pool: endpoints.collect(),
     }
 }

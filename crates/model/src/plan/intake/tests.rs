@@ -30,6 +30,7 @@ impl Receiver {
             ttl: 5,
             check: None,
             all_down: Default::default(),
+            https: None,
             pool: endpoints.collect(),
         };
         self.draft.routes.insert(command.word(1).parse().unwrap(), route);

@@ -169,7 +169,7 @@ impl Fleet {
                     ledger.push(LedgerEntry { route: route.0.clone(), cluster: cluster.clone(), cached_until });
                 }
                 let (route, limited) = (route.0.clone(), None);
-                verdicts.push(EndpointVerdict { route, cluster, verdict, probe_up, release, limited });
+                verdicts.push(EndpointVerdict { route, cluster, verdict, probe_up, probe_ms: None, release, limited });
             }
             facts.heard = self.now;
             facts.status = Some(NameserverStatus {
@@ -237,6 +237,7 @@ impl Fleet {
             port: port.parse().unwrap(),
             interval: check_interval(),
             timeout: check_timeout(),
+            latency: None,
         };
         self.routes.push(Route {
             name: command.word(1).parse().unwrap(),
@@ -249,6 +250,7 @@ impl Fleet {
                 .map_or(vec![], |names| names.split(',').map(|name| name.parse().unwrap()).collect()),
             check: command.options.get("check").map(check),
             all_down: Default::default(),
+            https: None,
         });
     }
 
