@@ -43,6 +43,7 @@ impl Steering {
             ttl: 5,
             check: None,
             all_down: Default::default(),
+            https: None,
             pool: Vec::new(),
         });
         for (key, value) in &command.options {
