@@ -67,12 +67,14 @@ fn pool(route: &PlanRoute) -> Vec<String> {
 
 fn differences(old: &PlanRoute, new: &PlanRoute) -> Vec<String> {
     let check = |route: &PlanRoute| route.check.as_ref().map_or_else(|| "none".into(), ToString::to_string);
+    let https = |route: &PlanRoute| route.https.as_ref().map_or_else(|| "none".into(), ToString::to_string);
     let terms = [
         moved("stack", &old.stack, &new.stack),
         moved("policy", &old.policy, &new.policy),
         moved("ttl", &format!("{} s", old.ttl), &format!("{} s", new.ttl)),
         moved("check", &check(old), &check(new)),
         moved("all_down", &old.all_down, &new.all_down),
+        moved("https", &https(old), &https(new)),
     ];
     let mut found: Vec<String> = terms.into_iter().flatten().collect();
     let of = |route: &PlanRoute| -> BTreeMap<_, _> {

@@ -53,6 +53,7 @@ impl Steering {
                 "check" => {
                     route.check = from_value(json!({"kind": "tcp", "port": value.parse::<u16>().unwrap()})).unwrap()
                 }
+                "https" => route.https = Some(from_value(json!({"alpn": [value]})).unwrap()),
                 "all_down" => route.all_down = from_value((*value).into()).unwrap(),
                 "pool" => {
                     let was = std::mem::take(&mut route.pool);
