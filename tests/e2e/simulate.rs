@@ -31,6 +31,16 @@ fn an_outage_does_what_its_simulation_said() -> Result<()> {
             Ok(())
         })?;
         refusals(federation)?;
+        // A cluster that has just come back does not have all of its clients yet.
+        wait_for("every cluster to have all of its clients", PATIENCE, || {
+            let nameservers = say(federation, &["nameserver", "ls", "--format", "json"])?.code(0)?.json()?;
+            let each = nameservers.as_array().context("nameservers")?.iter();
+            let verdicts: Vec<&Value> = each.filter_map(|one| one["verdicts"].as_array()).flatten().collect();
+            ensure!(verdicts.len() == 2 * REGIONS.len(), "verdicts: {verdicts:?}");
+            let limited: Vec<_> = verdicts.iter().filter(|verdict| !verdict["limited"].is_null()).collect();
+            ensure!(limited.is_empty(), "still limited: {limited:?}");
+            Ok(())
+        })?;
         let before = ask_all(federation)?;
         let foretold = wait_for("samples at control", PATIENCE, || {
             let said = say(federation, &["simulate", "outage", "eu-1", "--format", "json"])?.code(0)?.json()?;

@@ -130,8 +130,13 @@ pub fn sweep(plot: Plot) -> Result<()> {
             process::run("ip", &["netns", "delete", name])?;
         }
     }
-    if Path::new("/sys/class/net").join(plot.uplink()).exists() {
-        process::run("ip", &["link", "delete", &plot.uplink()])?;
+    // The kernel removes it with the namespace of its other end, in its own time: it may be gone before or meanwhile.
+    let uplink = Path::new("/sys/class/net").join(plot.uplink());
+    if uplink.exists()
+        && let Err(error) = process::run("ip", &["link", "delete", &plot.uplink()])
+        && uplink.exists()
+    {
+        return Err(error);
     }
     unmount_below(&plot.dir())?;
     if plot.dir().exists() {
