@@ -59,7 +59,7 @@ fn bind_once(address: SocketAddr, threads: usize) -> Result<Bound, BindError> {
     let fail = |transport| move |source| BindError { address, transport, source };
     // Alone first: with SO_REUSEPORT a second process of the same user would silently share the port.
     drop(UdpSocket::bind(address).map_err(fail("UDP"))?);
-    let udp = (0..threads).map(|_| udp_socket(address)).collect::<io::Result<_>>().map_err(fail("UDP"))?;
+    let udp = (0..threads).map(|_| udp_socket(address, threads > 1)).collect::<io::Result<_>>().map_err(fail("UDP"))?;
     Ok(Bound { address, udp, tcp })
 }
 
@@ -77,12 +77,13 @@ fn tcp_listener(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-fn udp_socket(address: SocketAddr) -> io::Result<UdpSocket> {
+/// `shared`: others of ours are bound to the same port. One that is alone spares the kernel a hash per datagram.
+fn udp_socket(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    socket.set_reuse_port(true)?;
+    socket.set_reuse_port(shared)?;
     // Limits of the kernel may cut these; that is no error.
     let _ = socket.set_recv_buffer_size(UDP_BUFFER);
     let _ = socket.set_send_buffer_size(UDP_BUFFER);

@@ -3,6 +3,7 @@
 use super::host::Host;
 use super::process::Process;
 use anyhow::Result;
+use nix::sys::signal::Signal;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -31,5 +32,9 @@ impl Resolver {
         command.args(["-d", "-c", &config.display().to_string()]);
         let process = Process::start(&dir, "unbound", command)?;
         Ok(Resolver { process, address: SocketAddr::from((address, 53)) })
+    }
+    /// Empties its cache: on a hangup unbound reads its configuration again, and starts from nothing.
+    pub fn forget(&self) -> Result<()> {
+        self.process.signal(Signal::SIGHUP)
     }
 }

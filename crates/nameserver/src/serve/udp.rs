@@ -77,7 +77,7 @@ impl Work for Worker {
             if received > 0 {
                 self.turn(&mut batch, received, serving.as_deref(), &mut sampler);
             }
-            if let Some(pause) = pace.pause(received, BATCH, Instant::now()) {
+            if let Some(pause) = pace.pause(received, BATCH, Instant::now(), schedule::processor_time) {
                 thread::sleep(pause);
             }
         }

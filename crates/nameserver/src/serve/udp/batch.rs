@@ -28,6 +28,8 @@ pub struct Batch {
     headers: Box<[libc::mmsghdr]>,
     /// Position of the query and length of the reply, for replies to send.
     pending: Vec<(usize, usize)>,
+    /// So many headers at the front have been used since they were last set up for receiving: mostly one or two of them.
+    used: usize,
 }
 
 /// What became of the replies of one batch.
@@ -57,13 +59,14 @@ impl Batch {
             vectors,
             headers,
             pending: Vec::with_capacity(BATCH),
+            used: BATCH,
         }
     }
 
     /// Waits for one datagram, as long as the socket's receive timeout, and takes what else is there. Returns how many.
     pub fn receive(&mut self, socket: &UdpSocket) -> io::Result<usize> {
         let parts = self.queries.iter_mut().zip(&mut self.addresses).zip(&mut self.vectors).zip(&mut self.headers);
-        for (((query, address), vector), header) in parts {
+        for (((query, address), vector), header) in parts.take(self.used) {
             *vector = libc::iovec { iov_base: query.as_mut_ptr().cast(), iov_len: QUERY_MAX };
             point(header, address, size_of::<libc::sockaddr_storage>() as libc::socklen_t, vector);
         }
@@ -79,7 +82,10 @@ impl Batch {
                 null_mut(),
             )
         };
-        usize::try_from(received).map_err(|_| io::Error::last_os_error())
+        let received = usize::try_from(received).map_err(|_| io::Error::last_os_error());
+        // The kernel may have begun with one more than it counts.
+        self.used = (received.as_ref().map_or(0, |received| *received) + 1).min(BATCH);
+        received
     }
 
     /// Query `at` of the last receive, its source, and the buffer for its reply. `None` if there is no such query or its

@@ -4,6 +4,7 @@
 #![allow(unsafe_code, reason = "neither std nor nix knows the two calls for scheduling attributes")]
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use std::time::Duration;
 
@@ -34,6 +35,11 @@ pub fn settle(processor: Option<usize>) {
     if let Err(error) = take_short_turns() {
         tracing::debug!(%error, "an answering thread may wait for others' turns");
     }
+}
+
+/// What the calling thread has used of its processor so far.
+pub fn processor_time() -> Option<Duration> {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).ok().map(Duration::from)
 }
 
 /// Everything but the length of a turn stays as it is.
