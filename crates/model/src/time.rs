@@ -20,6 +20,11 @@ impl Timestamp {
         Timestamp(self.0.saturating_add(by.as_millis().min(u128::from(u64::MAX)) as u64))
     }
 
+    /// This instant moved back by `by`, saturating.
+    pub fn before(self, by: Duration) -> Timestamp {
+        Timestamp(self.0.saturating_sub(by.as_millis().min(u128::from(u64::MAX)) as u64))
+    }
+
     /// Time left until this instant; zero when it has passed.
     pub fn until(self, now: Timestamp) -> Duration {
         self.since(now)

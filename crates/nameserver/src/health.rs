@@ -210,7 +210,10 @@ impl HealthLoop {
                     News::Compiled(compiled) => self.take_plan(compiled, now()),
                     News::Refused(refused) => self.tell_refused(refused, now()),
                 },
-                1.. = inputs.probes.recv_many(&mut reports, TAKEN_AT_ONCE) => self.take_reports(&mut reports),
+                1.. = inputs.probes.recv_many(&mut reports, TAKEN_AT_ONCE) => {
+                    let now = self.turn();
+                    self.take_reports(&mut reports, now);
+                }
                 1.. = inputs.heard.recv_many(&mut heard, TAKEN_AT_ONCE) => {
                     let now = self.turn();
                     self.take_heard(&mut heard, now).await;
@@ -228,8 +231,10 @@ impl HealthLoop {
         self.saver.finish(&self.judge, now()).await;
     }
 
-    fn take_reports(&mut self, reports: &mut Vec<Report>) {
-        for report in reports.drain(..) {
+    fn take_reports(&mut self, reports: &mut Vec<Report>, now: Timestamp) {
+        for mut report in reports.drain(..) {
+            // Stamped before the clock was set back, it would outdate all that follow.
+            report.result.at = report.result.at.min(now);
             if let Err(refused) = self.judge.probe(&report.route, &report.cluster, &report.result) {
                 tracing::debug!(%refused, "a probe's result is not used");
             }

@@ -130,6 +130,19 @@ impl Endpoint {
         *self = Endpoint { last: self.last, took: self.took, ..Endpoint::default() };
     }
 
+    /// The observer's clock was set back: everything happened that much earlier by it.
+    pub fn set_back(&mut self, by: Duration) {
+        self.last = self.last.map(|last| last.before(by));
+        self.failing_since = self.failing_since.map(|since| since.before(by));
+        match &mut self.state {
+            Machine::Unprobed => {}
+            Machine::Up { since } => *since = since.before(by),
+            Machine::Down { since, held_until } => {
+                (*since, *held_until) = (since.before(by), held_until.before(by));
+            }
+        }
+    }
+
     /// First failure of the present run of failures, whether or not the endpoint fell by it.
     pub fn failing_since(&self) -> Option<Timestamp> {
         self.failing_since

@@ -8,6 +8,7 @@
 //! `Unknown` changes nothing: the last conclusion goes on counting, and an endpoint nothing was ever concluded about counts as
 //! fit. An answer is never left without any endpoint (invariant 5).
 
+mod clock;
 mod decide;
 mod intake;
 mod judgement;
@@ -18,6 +19,7 @@ mod ramp;
 mod rhythm;
 mod suspicion;
 
+pub use clock::STANDSTILL;
 pub use intake::Refused;
 pub use judgement::{EndpointJudgement, Gate, Judgement, Reason, RouteJudgement, Rule, Votes};
 pub use persist::{Persisted, PersistedVerdict, UNFIT_KEPT};
@@ -38,9 +40,6 @@ use suspicion::Suspicion;
 
 /// Longest time after the start in which own votes wait for every endpoint to be probed once.
 pub const WARM_UP_MAX: Duration = Duration::from_secs(3);
-
-/// Longer than that from one turn of the loop that feeds a judge to the next, and it has stood still.
-pub const STANDSTILL: Duration = Duration::from_millis(300);
 
 #[derive(Clone, Debug)]
 pub struct Judge {
@@ -143,20 +142,6 @@ impl Judge {
             overrides: Overrides::default(),
             override_keys: Vec::new(),
         }
-    }
-
-    /// Told at every turn of the loop that feeds this judge, before anything else of that turn. An observer that stood
-    /// still (stopped, swapped out, its clock set forward) has heard nobody for that long: no agent is silent for it, and
-    /// each has its whole deadline again.
-    pub fn turn(&mut self, now: Timestamp) {
-        if self.turned.replace(now).is_some_and(|last| now.since(last) > STANDSTILL) {
-            self.resumed = now;
-        }
-    }
-
-    /// Told at the end of each turn: what the turn itself took is work, not standstill.
-    pub fn rest(&mut self, now: Timestamp) {
-        self.turned = Some(now);
     }
 
     /// Concludes from everything known. Judging again at the same instant gives the same.

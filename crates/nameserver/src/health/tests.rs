@@ -65,8 +65,12 @@ impl Running {
     }
 
     async fn probe(&self, name: &str, up: bool) {
+        self.probe_at(now(), name, up).await;
+    }
+
+    async fn probe_at(&self, at: Timestamp, name: &str, up: bool) {
         let outcome = if up { Ok(()) } else { Err("refused".to_owned()) };
-        let result = ProbeResult { at: now(), took: Duration::from_millis(7), outcome };
+        let result = ProbeResult { at, took: Duration::from_millis(7), outcome };
         self.probes.send(Report { route: domain(ROUTE), cluster: cluster(name), result }).await.unwrap();
     }
 
@@ -125,6 +129,23 @@ async fn an_agent_that_says_down_moves_answers_at_once_and_only_with_newer_beats
     assert_eq!(running.answers().to_string(), "192.0.2.2");
     running.heard.send(Heard::Beat(beat(1, true))).await.unwrap();
     running.heard.send(Heard::Beat(Beat { cluster: cluster("zz-1"), ..beat(9, true) })).await.unwrap();
+    running.until(|status| is(status, "eu-1", &unfit())).await;
+    assert_eq!(running.answers().to_string(), "192.0.2.2");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_probe_stamped_by_a_clock_that_was_wrong_outdates_no_later_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut running = start(directory.path());
+    running.take(1).await;
+    for name in ["eu-1", "us-1"] {
+        running.probe_at(now().after(Duration::from_secs(3600)), name, true).await;
+    }
+    running.until(|status| is(status, "eu-1", &Verdict::Fit) && is(status, "us-1", &Verdict::Fit)).await;
+    for _ in 0..5 {
+        running.probe("eu-1", false).await;
+    }
     running.until(|status| is(status, "eu-1", &unfit())).await;
     assert_eq!(running.answers().to_string(), "192.0.2.2");
     running.end().await;

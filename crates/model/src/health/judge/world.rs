@@ -231,6 +231,12 @@ impl World for Observer {
                 self.now = self.now.after(Duration::from_millis(Command::millis(command.word(1))));
                 self.judge.turn(self.now);
             }
+            // Its clock is set back; its loop turns before and after.
+            "clock-back" => {
+                self.judge.turn(self.now);
+                self.now = self.now.before(Duration::from_millis(Command::millis(command.word(1))));
+                self.judge.turn(self.now);
+            }
             "silent" => {
                 for name in &command.words[1..] {
                     self.agents.retain(|agent, _| agent.as_str() != *name);
