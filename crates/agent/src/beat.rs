@@ -49,7 +49,7 @@ pub struct Pulse {
 /// Everything a connection needs; shared by all.
 pub struct Beater {
     pub cluster: ClusterName,
-    /// Start of this process in milliseconds since the epoch: it orders beats across restarts.
+    /// Number of this start of the agent: it orders beats across restarts.
     pub boot: u64,
     pub current: Arc<Current>,
     pub pulse: watch::Receiver<Pulse>,

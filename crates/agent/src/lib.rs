@@ -14,6 +14,7 @@ mod advice;
 pub mod apply;
 mod ask;
 pub mod beat;
+mod boot;
 pub mod config;
 mod drift;
 pub mod engine;
@@ -122,8 +123,9 @@ pub async fn build_with(
         }
         None => None,
     };
-    let boot = waggle_daemon::time::now();
-    let current = identity::load_or_join(&config, &info.swarm_id, Timestamp(boot)).await?;
+    let now = Timestamp(waggle_daemon::time::now());
+    let current = identity::load_or_join(&config, &info.swarm_id, now).await?;
+    let boot = boot::next(&config.data_dir, now);
     let order = order::load(&config.data_dir, &config.cluster)?;
     let memory = Memory::load(&config.data_dir)?;
     status.ready("session", Err("no session with control yet".into()));
