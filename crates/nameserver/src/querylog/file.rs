@@ -85,14 +85,17 @@ impl LogFile {
 
     fn write(&mut self, entry: Entry) -> io::Result<()> {
         let bytes = self.bytes(entry)?;
-        if self.open.as_ref().is_some_and(|open| open.length + bytes.len() as u64 > self.settings.file_bytes) {
-            self.close();
-            self.turn_over()?;
-        }
         let mut open = match self.open.take() {
             Some(open) => open,
             None => self.begin()?,
         };
+        // Also one that was found full, or a file that cannot be turned over would grow by an entry each time.
+        if open.length > 0 && open.length + bytes.len() as u64 > self.settings.file_bytes {
+            self.open = Some(open);
+            self.close();
+            self.turn_over()?;
+            open = self.begin()?;
+        }
         let written = open.append(&bytes);
         // After an error the file is opened anew: whatever was wrong with it may be gone.
         self.open = written.is_ok().then_some(open);

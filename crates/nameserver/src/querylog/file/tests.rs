@@ -67,6 +67,25 @@ fn a_disk_that_takes_nothing_is_counted_and_tried_again() {
     assert_eq!(counts(&counted), (2, 5));
 }
 
+#[test]
+fn a_file_that_cannot_be_turned_over_grows_no_further() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("queries.jsonl");
+    // Nothing can be renamed to the name of a directory.
+    fs::create_dir(numbered(&path, 1)).unwrap();
+    let (bytes, counted) = (4000, Entries::default());
+    let mut file = log(&path, QueryLog { file_bytes: bytes, files: 2, ..QueryLog::default() });
+    for _ in 0..60 {
+        file.take(entries(1), &counted);
+    }
+    let (written, lost) = counts(&counted);
+    assert_eq!(written + lost, 60);
+    assert!(fs::metadata(&path).unwrap().len() <= bytes && written > 5, "{written} written, {lost} lost");
+    fs::remove_dir(numbered(&path, 1)).unwrap();
+    file.take(entries(1), &counted);
+    assert_eq!(counts(&counted), (written + 1, lost), "and is turned over once that works");
+}
+
 /// Held against the reader of others: Debian's bind9-dnsutils.
 #[test]
 fn dnstap_is_what_dnstap_read_reads() {
