@@ -54,6 +54,12 @@ impl Connection {
         Connection { stream, client, input: Vec::new(), output: Vec::new(), left: Left::Open }
     }
 
+    /// Octets of memory that it holds.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.input.capacity() + self.output.capacity()
+    }
+
     fn is_blocked(&self) -> bool {
         !self.output.is_empty()
     }
@@ -91,7 +97,6 @@ impl Connection {
             },
             _ => 0,
         };
-        self.input.clear();
         let Buffers { input, output } = buffers;
         let mut queries = Queries { rest: input.get(..kept + come).unwrap_or_default() };
         let mut filled = 0;
@@ -113,7 +118,7 @@ impl Connection {
         if queries.is_too_long() {
             return Ok(Left::Ended);
         }
-        self.input.extend_from_slice(queries.rest);
+        self.input = queries.rest.to_vec();
         Ok(if self.is_blocked() { Left::Blocked } else { Left::Open })
     }
 

@@ -135,6 +135,29 @@ fn who_does_not_read_is_not_answered_until_it_does() {
 }
 
 #[test]
+fn nothing_is_kept_for_a_connection_that_was_blocked_once() {
+    let bench = Bench::new(8);
+    let mut hall = Hall::new(&bench.server).unwrap();
+    let mut stream = bench.connect();
+    let long = framed(&query("long.shop.example", RecordType::TXT).to_vec().unwrap());
+    let mut one = bench.connect();
+    one.write_all(&long).unwrap();
+    hall.go(&bench.serving, |hall| hall.crowd.len() == 2);
+    let mut length = [0; 2];
+    length.copy_from_slice(&hall.read(&bench.serving, &mut one, 2));
+    let each = 2 + usize::from(u16::from_be_bytes(length));
+    // All of them have come before the first is answered.
+    let count = 4000;
+    stream.write_all(&long.repeat(count)).unwrap();
+    hall.go(&bench.serving, |hall| hall.blocked == 1);
+    let held = |hall: &Hall<'_>| hall.connections.iter().flatten().map(Connection::held).max();
+    assert!(held(&hall) > Some(1000), "{:?}", held(&hall));
+    hall.read(&bench.serving, &mut stream, count * each);
+    hall.go(&bench.serving, |hall| hall.blocked == 0);
+    assert_eq!(held(&hall), Some(0));
+}
+
+#[test]
 fn a_full_house_lets_newcomers_in_at_the_cost_of_the_longest_silent() {
     let bench = Bench::new(3);
     let mut hall = Hall::new(&bench.server).unwrap();
