@@ -1,5 +1,7 @@
 //! Honest queries, and what becomes of them on the way through a bad cable or a bad program.
 
+#![allow(dead_code, reason = "each test target uses its part")]
+
 use super::query::{EDNS, Edns, Query};
 
 /// xorshift64*, as the other seeded tests use.
