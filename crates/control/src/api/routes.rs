@@ -56,7 +56,9 @@ pub(super) async fn force(
         let forced = Forced { fit, reason: wanted.reason.clone(), by: caller.name.clone(), until };
         let mut edit = Edit::new();
         edit.expect(keys::epoch(), loaded.epoch);
-        for (route, (cluster, _)) in over.into_iter().take(FORGOTTEN_AT_ONCE) {
+        // The new one takes the place of its own predecessor: no key may occur twice.
+        let others = over.into_iter().filter(|(route, (cluster, _))| (*route, *cluster) != (&name, &wanted.cluster));
+        for (route, (cluster, _)) in others.take(FORGOTTEN_AT_ONCE) {
             edit.delete(keys::forced(route, cluster));
         }
         edit.put(keys::forced(&name, &wanted.cluster), &forced)?.touch(&caller.traceparent)?;

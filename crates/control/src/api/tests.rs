@@ -1,6 +1,7 @@
 mod asking;
 mod crowd;
 mod described;
+mod forced;
 mod loss;
 mod peers;
 mod server;
