@@ -9,6 +9,8 @@ mod disk_full;
 mod everyday;
 mod kills;
 mod outage;
+mod overruled;
+mod partitions;
 mod promotion;
 mod quick_start;
 mod simulate;

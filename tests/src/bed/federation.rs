@@ -23,7 +23,10 @@ pub const ZONE: &str = "shop.example";
 pub const ROUTE: &str = "www.shop.example";
 const API_PORT: u16 = 7443;
 const GRPC_PORT: u16 = 7444;
-const PEER_PORT: u16 = 7445;
+/// Where nameservers take beats and views.
+pub const PEER_PORT: u16 = 7445;
+/// Where every process tells of itself, and nameservers take overrides.
+const STATUS_PORT: u16 = 9100;
 
 pub struct Federation {
     pub control: Process,
@@ -112,8 +115,7 @@ impl Federation {
             self.control.check_alive()?;
             self.waggle(&["login", &url, "--token-file", &token.display().to_string()])
         })?;
-        let file = self.write_file("federation.yaml", &federation_yaml(&self.hosts))?;
-        self.waggle(&["apply", "-f", &file])?;
+        self.apply(&self.document())?;
         for at in 0..self.hosts.nameservers.len() {
             let process = self.start_nameserver(at)?;
             self.nameservers.push(process);
@@ -148,7 +150,7 @@ impl Federation {
         let config = host.dir().join("agent.toml");
         let text = format!(
             "cluster = \"{}\"\ncontrol = [\"{}:{GRPC_PORT}\"]\ntoken_file = \"{token}\"\ndata_dir = \"{}\"\n\
-             docker_socket = \"{}\"\nstatus_listen = \"{}:9100\"\n[allow]\nregistries = [\"{}\", \"127.0.0.1:1\"]\n",
+             docker_socket = \"{}\"\nstatus_listen = \"{}:{STATUS_PORT}\"\n[allow]\nregistries = [\"{}\", \"127.0.0.1:1\"]\n",
             host.name,
             self.hosts.control.address,
             host.dir().join("agent").display(),
@@ -167,7 +169,7 @@ impl Federation {
         let text = format!(
             "name = \"{name}\"\ncontrol = [\"{control}:{GRPC_PORT}\"]\ntoken_file = \"{token}\"\ndata_dir = \"{data}\"\n\
              listen = [\"{address}:53\"]\npeer_listen = \"{address}:{PEER_PORT}\"\nadvertise = \"{address}:{PEER_PORT}\"\n\
-             workers = 1\nstatus_listen = \"{address}:9100\"\n",
+             workers = 1\nstatus_listen = \"{address}:{STATUS_PORT}\"\n",
             name = host.name,
             control = self.hosts.control.address,
             data = host.dir().join("nameserver").display(),
@@ -250,6 +252,22 @@ impl Federation {
         SocketAddr::from((self.hosts.nameservers[at].address, 53))
     }
 
+    /// Where nameserver `at` tells of itself and takes overrides.
+    pub fn nameserver_status(&self, at: usize) -> SocketAddr {
+        SocketAddr::from((self.hosts.nameservers[at].address, STATUS_PORT))
+    }
+
+    /// The federation file that was applied at the start.
+    pub fn document(&self) -> String {
+        federation_yaml(&self.hosts)
+    }
+
+    /// Makes this the federation file.
+    pub fn apply(&self, document: &str) -> Result<()> {
+        let file = self.write_file("federation.yaml", document)?;
+        self.waggle(&["apply", "-f", &file]).map(drop)
+    }
+
     /// What nameserver `at` answers a client of `region`'s network.
     pub fn ask_from(&self, at: usize, region: &str) -> Result<Answer> {
         let (_, _, [a, b, c]) = REGIONS.iter().find(|(name, _, _)| *name == region).context("a region")?;
@@ -271,7 +289,7 @@ fn start_control(hosts: &Hosts, binary: &Path, environment: &Environment) -> Res
     let config = host.dir().join("control.toml");
     let text = format!(
         "data_dir = \"{data}\"\napi_listen = \"{ip}:{API_PORT}\"\ngrpc_listen = \"{ip}:{GRPC_PORT}\"\n\
-         advertise = \"{ip}:{GRPC_PORT}\"\nstatus_listen = \"{ip}:9100\"\n",
+         advertise = \"{ip}:{GRPC_PORT}\"\nstatus_listen = \"{ip}:{STATUS_PORT}\"\n",
         data = host.dir().join("data").display(),
         ip = host.address,
     );

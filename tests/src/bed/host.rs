@@ -1,7 +1,7 @@
 //! A host: a network namespace with one interface on the bed's bridge.
 
 use super::{BRIDGE, Plot, SWITCH, process};
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -55,6 +55,20 @@ impl Host {
 
     pub fn heal(&self) -> Result<()> {
         self.plug("up")
+    }
+
+    /// From now on the host loses, on their way in, packets that match one of these (nft's words, such as `ip saddr
+    /// 10.78.0.10 tcp dport 7445`), and no others. What it sends goes out: a cut one way.
+    pub fn lose(&self, matches: &[String]) -> Result<()> {
+        let chain = "chain ip lost in { type filter hook input priority 0; }";
+        // Added first, since only what is there can be deleted.
+        let mut script = format!("add table ip lost; delete table ip lost; add table ip lost; add {chain}");
+        for what in matches {
+            script += &format!("; add rule ip lost in {what} drop");
+        }
+        let result = self.command("nft").arg(script).output()?;
+        ensure!(result.status.success(), "nft: {}", String::from_utf8_lossy(&result.stderr));
+        Ok(())
     }
 
     /// The switch's end of the cable: addresses and routes inside stay as they are.
