@@ -13,6 +13,7 @@ mod overruled;
 mod partitions;
 mod promotion;
 mod quick_start;
+mod shares;
 mod simulate;
 mod stacks;
 mod status;
