@@ -12,9 +12,16 @@ mod world;
 
 use support::query;
 
+use hickory_proto::op::Message;
+use hickory_proto::rr::rdata::svcb::SvcParamValue;
+use hickory_proto::rr::{RData, Record};
 use packets::{Random, number};
 use reference::{RouteHealth, Slow};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use support::{Server, plan, show};
+use waggle_dns::{Outcome, explain};
+use waggle_model::DomainName;
 use waggle_model::plan::RoutePlan;
 use waggle_model::routing::Share;
 use world::{Asked, World};
@@ -79,6 +86,64 @@ fn compare(server: &Server, slow: &Slow<'_>, random: &mut Random, seed: u64, see
         );
     }
     seen.note(&reply, scope);
+    explained(server, &asked, &reply, seen);
+}
+
+/// What `why` says about a question is what was answered.
+fn explained(server: &Server, asked: &Asked, reply: &[u8], seen: &mut Seen) {
+    let edns = asked.query.edns.as_ref();
+    let plain = asked.query.class == 1 && edns.is_none_or(|edns| edns.version == 0) && asked.query.kind < 251;
+    let cut = reply[2] & 2 != 0;
+    let Ok(name) = asked.name.parse::<DomainName>() else { return };
+    if !plain || asked.query.kind == 41 || cut {
+        return;
+    }
+    let subnet = edns.and_then(|edns| edns.subnet).filter(|(_, source)| *source > 0);
+    let client = subnet.map_or(asked.source.ip().to_canonical(), |(address, _)| address);
+    let (snapshot, health) = (&server.snapshot, &server.health);
+    let why = explain(snapshot, health, &name, asked.query.kind, client, subnet.is_some(), &BTreeMap::new());
+    let message = Message::from_vec(reply).expect("a reply");
+    let head = &message.metadata;
+    let code = u16::from(head.response_code);
+    let said = format!("{why:?}");
+    let right = match (why.outcome, why.decided) {
+        (Outcome::Routed, Some(decided)) => {
+            // Where the subnet tells nothing, the resolver's address decided, of which `why` was not told.
+            if decided.client.subnet_ignored {
+                return;
+            }
+            seen.explained += 1;
+            let last = message.answers.last().expect("a routed reply says something");
+            let found: BTreeSet<IpAddr> = message.answers.iter().flat_map(addresses).collect();
+            decided.answer.iter().copied().collect::<BTreeSet<_>>() == found && decided.ttl == last.ttl
+        }
+        (Outcome::NxDomain, None) => code == 3,
+        (Outcome::Refused, None) => code == 5,
+        // An alias has its target's outcome, and its target's servers are not told.
+        (Outcome::Referral, None) if head.authoritative => !message.answers.is_empty(),
+        (Outcome::Referral, None) => !message.authorities.is_empty(),
+        (Outcome::NoData, None) => code == 0 && !message.authorities.is_empty(),
+        (Outcome::Static, None) => code == 0 && !message.answers.is_empty(),
+        _ => false,
+    };
+    assert!(right, "{}: {said}, and the answer is\n{}", asked.name, show(reply));
+}
+
+fn addresses(record: &Record) -> Vec<IpAddr> {
+    match &record.data {
+        RData::A(a) => vec![a.0.into()],
+        RData::AAAA(aaaa) => vec![aaaa.0.into()],
+        RData::HTTPS(https) => https.svc_params.iter().flat_map(|(_, value)| hints(value)).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn hints(value: &SvcParamValue) -> Vec<IpAddr> {
+    match value {
+        SvcParamValue::Ipv4Hint(hints) => hints.0.iter().map(|a| a.0.into()).collect(),
+        SvcParamValue::Ipv6Hint(hints) => hints.0.iter().map(|aaaa| aaaa.0.into()).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// That all kinds of replies came up: a comparison of refusals alone proves nothing.
@@ -89,6 +154,8 @@ struct Seen {
     referrals: u64,
     chased: u64,
     scoped: u64,
+    /// Routed ones whose explanation was compared.
+    explained: u64,
 }
 
 impl Seen {
@@ -102,8 +169,16 @@ impl Seen {
     }
 
     fn check(&self, packets: u64) {
-        let often =
-            [self.codes[0], self.codes[3], self.codes[5], self.truncated, self.referrals, self.chased, self.scoped];
+        let often = [
+            self.codes[0],
+            self.codes[3],
+            self.codes[5],
+            self.truncated,
+            self.referrals,
+            self.chased,
+            self.scoped,
+            self.explained,
+        ];
         assert!(often.iter().all(|count| *count > packets / 2_000), "{self:?}");
     }
 }
