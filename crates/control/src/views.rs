@@ -213,9 +213,9 @@ pub fn attention(loaded: &Loaded, seen: &Seen, problems: &[String], now: Timesta
         found.extend(holds.map(|(cluster, forced)| format!("route {route} in {cluster} is {forced}")));
     }
     if let Some(hold) = &loaded.state.hold {
-        let (generation, until) = (hold.generation, hold.until.clock());
+        let (generation, until) = (hold.generation, hold.until.utc());
         found.push(format!(
-            "the route plan of generation {generation} is held by {} until {until}: {}; `waggle route resume` ends it",
+            "the route plan of generation {generation} is held by {} until {until} UTC: {}; `waggle route resume` ends it",
             hold.by, hold.reason
         ));
     }

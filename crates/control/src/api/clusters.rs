@@ -148,7 +148,10 @@ pub(super) async fn drain(
             let help = "bring another cluster back first, deploy the stack to one more, or drain it all the same with --force (force=true in the API)";
             return Err(ApiError::conflict(message).help(help));
         }
-        let since = loaded.drains.get(&name).map_or(now(), |before| before.since);
+        // One from before a hold was taken back by it: this is a new drain.
+        let held = loaded.held.as_ref().map(|held| &held.hold).filter(|hold| hold.in_force(now()));
+        let before = loaded.drains.get(&name).map(|before| before.since);
+        let since = before.filter(|since| held.is_none_or(|hold| *since >= hold.since)).unwrap_or_else(now);
         let record = DrainRecord { reason: wanted.reason.clone(), by: caller.name.clone(), since };
         let mut edit = Edit::new();
         edit.expect(keys::epoch(), loaded.epoch).put(keys::drain(&name), &record)?;

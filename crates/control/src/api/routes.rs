@@ -48,7 +48,8 @@ pub(super) async fn force(
         let verdicts =
             loaded.state.forced.iter().flat_map(|(route, clusters)| clusters.iter().map(move |one| (route, one)));
         let (held, over): (Vec<_>, Vec<_>) = verdicts.partition(|(_, (_, forced))| forced.holds(now()));
-        if held.len() >= FORCED_VERDICTS_MAX {
+        let others = held.iter().filter(|(route, (cluster, _))| (*route, *cluster) != (&name, &wanted.cluster));
+        if others.count() >= FORCED_VERDICTS_MAX {
             return Err(ApiError::conflict(format!("{FORCED_VERDICTS_MAX} verdicts are forced already"))
                 .help("lift some with `waggle route unforce`"));
         }
@@ -61,7 +62,9 @@ pub(super) async fn force(
         for (route, (cluster, _)) in others.take(FORGOTTEN_AT_ONCE) {
             edit.delete(keys::forced(route, cluster));
         }
-        edit.put(keys::forced(&name, &wanted.cluster), &forced)?.touch(&caller.traceparent)?;
+        let word = if fit { "fit" } else { "unfit" };
+        let did = caller.did(format!("{} forced {word} for {name}: {}", wanted.cluster, wanted.reason));
+        edit.put(keys::forced(&name, &wanted.cluster), &forced)?.touch_for(&did)?;
         if edit.commit(&*api.store).await?.is_some() {
             tracing::info!(route = %name, cluster = %wanted.cluster, by = caller.name, fit, "verdict forced");
             return changed(api, name).await;
@@ -83,7 +86,8 @@ pub(super) async fn unforce(
         pooled(&loaded, &name, &wanted.cluster)?;
     } else {
         let mut edit = Edit::new();
-        edit.delete(keys::forced(&name, &wanted.cluster)).touch(&caller.traceparent)?;
+        let did = caller.did(format!("{} no longer forced for {name}", wanted.cluster));
+        edit.delete(keys::forced(&name, &wanted.cluster)).touch_for(&did)?;
         edit.commit(&*api.store).await?;
         tracing::info!(route = %name, cluster = %wanted.cluster, by = caller.name, "verdict no longer forced");
     }

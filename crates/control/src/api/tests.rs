@@ -5,6 +5,7 @@ mod forced;
 mod loss;
 mod peers;
 mod server;
+mod steering;
 
 use self::peers::{Agent, Nameserver};
 use self::server::Server;

@@ -21,9 +21,11 @@ pub(super) fn hold(loaded: &Loaded, now: Timestamp) -> Option<&Hold> {
 pub(crate) fn in_force(loaded: &Loaded, state: &State, built: RoutePlan, now: Timestamp) -> RoutePlan {
     let Some(kept) = loaded.held.as_ref().filter(|held| held.hold.in_force(now)) else { return built };
     let stacks = state.stacks.keys().cloned().collect();
-    let since = loaded.drains.iter().filter(|(_, drain)| drain.since > kept.hold.since);
+    let since = loaded.drains.iter().filter(|(_, drain)| drain.since >= kept.hold.since);
     let drained = since.map(|(cluster, drain)| (cluster.clone(), drain.reason.clone())).collect();
-    held(&kept.plan, &built, &stacks, &drained)
+    let mut forced = state.forced.clone();
+    forced.values_mut().for_each(|clusters| clusters.retain(|_, forced| forced.holds(now)));
+    held(&kept.plan, &built, &stacks, &drained, &forced)
 }
 
 /// What is written down about `plan`, which takes the place of `before`.
@@ -34,7 +36,7 @@ pub(super) fn entry(
     plan: &RoutePlan,
     bytes: usize,
 ) -> KeptPlan {
-    let why = why(loaded, decision);
+    let why = why(loaded, decision, before, plan);
     KeptPlan {
         generation: plan.generation,
         at: plan.issued,
@@ -48,20 +50,31 @@ pub(super) fn entry(
     }
 }
 
-/// The rollout that moves, the end of a hold, else the newest change.
-fn why(loaded: &Loaded, decision: &Decision) -> Epoch {
+/// The rollout that moves, the end of a hold or of a forced verdict, else the newest change.
+fn why(loaded: &Loaded, decision: &Decision, before: Option<&RoutePlan>, plan: &RoutePlan) -> Epoch {
     if let Some(record) = decision.rollouts.values().next_back() {
         let rollout = &record.rollout;
         let what = format!("rollout {} of {} to {}", rollout.id, rollout.stack, rollout.release.short());
         return Epoch { traceparent: record.traceparent.clone(), by: record.author.clone(), what };
     }
-    match loaded.held.as_ref().filter(|_| decision.hold_over) {
-        Some(held) => {
-            let what = format!("the time ran out for which the plan of generation {} was held", held.hold.generation);
-            Epoch { what, ..Epoch::default() }
-        }
-        None => loaded.newest.clone(),
+    if let Some(held) = loaded.held.as_ref().filter(|_| decision.hold_over) {
+        let what = format!("the time ran out for which the plan of generation {} was held", held.hold.generation);
+        return Epoch { what, ..Epoch::default() };
     }
+    let over = before.and_then(|before| forced_no_more(before, plan));
+    over.map_or_else(|| loaded.newest.clone(), |what| Epoch { what, ..Epoch::default() })
+}
+
+/// A forced verdict of the plan before whose time is over, in words.
+fn forced_no_more(before: &RoutePlan, plan: &RoutePlan) -> Option<String> {
+    let endpoints = before.routes.iter().flat_map(|(name, route)| route.pool.iter().map(move |one| (name, one)));
+    let mut forced = endpoints.filter_map(|(name, one)| Some((name, &one.cluster, one.forced.as_ref()?)));
+    let (name, cluster, forced) = forced.find(|(name, cluster, forced)| {
+        let now = plan.routes.get(*name).and_then(|route| route.pool.iter().find(|one| one.cluster == **cluster));
+        !forced.holds(plan.issued) && now.is_some_and(|now| now.forced.is_none())
+    })?;
+    let word = if forced.fit { "fit" } else { "unfit" };
+    Some(format!("the time ran out for which {cluster} was forced {word} for {name}"))
 }
 
 /// The plan, its entry in the list, and what goes for it: to be written together.

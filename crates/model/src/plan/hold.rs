@@ -8,7 +8,9 @@
 
 use super::{Endpoint, PlanRoute, RoutePlan};
 use crate::federate::{DRAINED_BY_ROLLOUT, NO_SUCH_ROUTE, NOT_DEPLOYED};
-use crate::{ClusterName, Generation, StackName, Timestamp};
+use crate::health::forced::Forced;
+use crate::release::ReleaseId;
+use crate::{ClusterName, DomainName, Generation, StackName, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,13 +32,17 @@ impl Hold {
     }
 }
 
+/// Verdicts that people force, by route.
+pub type ForcedVerdicts = BTreeMap<DomainName, BTreeMap<ClusterName, Forced>>;
+
 /// What is in force while `kept` is held. `built` is what would be without; `stacks` are those that are there and stay;
-/// `drained` are clusters that operators drained since the hold began, and why.
+/// `drained` are clusters that operators drained since the hold began, and why; `forced` holds just now.
 pub fn held(
     kept: &RoutePlan,
     built: &RoutePlan,
     stacks: &BTreeSet<StackName>,
     drained: &BTreeMap<ClusterName, String>,
+    forced: &ForcedVerdicts,
 ) -> RoutePlan {
     let mut plan = built.clone();
     plan.health = kept.health.clone();
@@ -50,14 +56,20 @@ pub fn held(
     plan.client_map = kept.client_map.clone();
     plan.client_map.values_mut().for_each(|clusters| clusters.retain(|name| members.contains(name)));
     plan.client_map.retain(|_, clusters| !clusters.is_empty());
+    let facts = facts(built);
     for (name, route) in kept.routes.iter().filter(|(_, route)| stacks.contains(&route.stack)) {
         let mut pool = route.pool.clone();
         pool.retain(|endpoint| members.contains(&endpoint.cluster));
         if pool.is_empty() {
             continue;
         }
-        let present = built.routes.get(name);
-        pool.iter_mut().for_each(|endpoint| as_it_is(endpoint, present));
+        let present = built.routes.get(name).filter(|present| present.stack == route.stack);
+        for endpoint in &mut pool {
+            let own = present.and_then(|route| route.pool.iter().find(|other| other.cluster == endpoint.cluster));
+            let now = own.map(fact).or_else(|| facts.get(&(&route.stack, &endpoint.cluster)).cloned());
+            as_it_is(endpoint, now);
+            endpoint.forced = forced.get(name).and_then(|clusters| clusters.get(&endpoint.cluster)).cloned();
+        }
         plan.routes.insert(name.clone(), PlanRoute { pool, ..route.clone() });
     }
     for endpoint in plan.routes.values_mut().flat_map(|route| &mut route.pool) {
@@ -73,15 +85,32 @@ pub fn is_decision(why: &str) -> bool {
     ![DRAINED_BY_ROLLOUT, NOT_DEPLOYED, NO_SUCH_ROUTE].contains(&why)
 }
 
+/// What nobody chose: the release to serve, and why the cluster cannot be in just now, if so.
+type Fact = (Option<ReleaseId>, Option<String>);
+
+fn fact(endpoint: &Endpoint) -> Fact {
+    (endpoint.release, endpoint.drained.clone().filter(|why| !is_decision(why)))
+}
+
+/// The same of each stack and cluster, for routes that only the kept plan has. That a release lacks a route is said of
+/// that route alone.
+fn facts(built: &RoutePlan) -> BTreeMap<(&StackName, &ClusterName), Fact> {
+    let mut facts = BTreeMap::new();
+    for route in built.routes.values() {
+        for endpoint in &route.pool {
+            let (release, why) = fact(endpoint);
+            let why = why.filter(|why| why != NO_SUCH_ROUTE);
+            facts.entry((&route.stack, &endpoint.cluster)).or_insert((release, why));
+        }
+    }
+    facts
+}
+
 /// Release and reasons that nobody chose, as they are now.
-fn as_it_is(endpoint: &mut Endpoint, present: Option<&PlanRoute>) {
-    let is_fact = |why: &String| !is_decision(why);
-    let now = present.and_then(|route| route.pool.iter().find(|other| other.cluster == endpoint.cluster));
-    endpoint.release = now.and_then(|now| now.release);
-    endpoint.forced = now.and_then(|now| now.forced.clone());
-    let Some(now) = now else { return };
-    let fact = now.drained.clone().filter(is_fact);
-    if fact.is_some() || endpoint.drained.as_ref().is_some_and(is_fact) {
+fn as_it_is(endpoint: &mut Endpoint, now: Option<Fact>) {
+    endpoint.release = now.as_ref().and_then(|(release, _)| *release);
+    let Some((_, fact)) = now else { return };
+    if fact.is_some() || endpoint.drained.as_deref().is_some_and(|why| !is_decision(why)) {
         endpoint.drained = fact;
     }
 }

@@ -267,8 +267,8 @@ impl fmt::Display for Why {
             Why::PlanNotWritten => write!(f, "the route plan does not say so yet"),
             Why::PlanHeld { by, until } => write!(
                 f,
-                "{by} put an earlier route plan back in force until {}; `waggle route resume` ends it",
-                until.clock()
+                "{by} put an earlier route plan back in force until {} UTC; `waggle route resume` ends it",
+                until.utc()
             ),
             Why::Behind { generation, nameservers } => {
                 let all: Vec<_> = nameservers.iter().map(ToString::to_string).collect();

@@ -13,6 +13,9 @@ pub(super) fn changes(before: &RoutePlan, after: &RoutePlan) -> Vec<Change> {
     if before.health != after.health {
         found.push("health policy changed".into());
     }
+    let percent = |plan: &RoutePlan| plan.safety.max_loss_percent;
+    found.extend(moved("safety.max_loss_percent", &percent(before), &percent(after)));
+    found.extend(keys(before, after));
     let peers = |plan: &RoutePlan| -> BTreeMap<_, _> {
         plan.nameservers.iter().map(|peer| (peer.name.clone(), peer.address)).collect()
     };
@@ -65,6 +68,15 @@ fn zone(old: &Zone, new: &Zone) -> Vec<String> {
         (old.master != new.master).then(|| "master file changed".into()),
     ];
     parts.into_iter().flatten().collect()
+}
+
+/// Whose overrides are obeyed.
+fn keys(before: &RoutePlan, after: &RoutePlan) -> Vec<String> {
+    let (old, new) = (&before.override_keys, &after.override_keys);
+    let gone = old.iter().filter(|key| !new.contains(key));
+    let gone = gone.map(|key| format!("key {} may no longer sign overrides", key.short()));
+    let come = new.iter().filter(|key| !old.contains(key));
+    gone.chain(come.map(|key| format!("key {} may sign overrides", key.short()))).collect()
 }
 
 fn client_map(before: &RoutePlan, after: &RoutePlan) -> Option<String> {

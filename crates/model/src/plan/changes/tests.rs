@@ -19,6 +19,7 @@ struct Steering {
     kept: Option<RoutePlan>,
     now: RoutePlan,
     drained: BTreeMap<crate::ClusterName, String>,
+    forced: BTreeMap<DomainName, BTreeMap<crate::ClusterName, crate::health::forced::Forced>>,
 }
 
 fn term(text: &str) -> Value {
@@ -79,7 +80,7 @@ impl Steering {
     fn held(&self) -> RoutePlan {
         let mut stacks: std::collections::BTreeSet<_> = self.now.routes.values().map(|r| r.stack.clone()).collect();
         stacks.insert("shop".parse().unwrap());
-        held(self.kept.as_ref().unwrap(), &self.now, &stacks, &self.drained)
+        held(self.kept.as_ref().unwrap(), &self.now, &stacks, &self.drained, &self.forced)
     }
 }
 
@@ -139,6 +140,17 @@ impl World for Steering {
                 self.endpoints(command.word(1)).for_each(|endpoint| endpoint.release = Some(id));
             }
             "keep" => self.kept = Some(self.now.clone()),
+            "force" => {
+                let forced = json!({"fit": false, "reason": command.rest(3), "by": "ops", "until": 3_600_000});
+                let clusters = self.forced.entry(command.word(1).parse().unwrap()).or_default();
+                clusters.insert(command.word(2).parse().unwrap(), from_value(forced).unwrap());
+            }
+            "safety" => self.now.safety.max_loss_percent = command.word(1).parse().unwrap(),
+            "key" => {
+                let key = format!("ed25519:{}", command.word(1).repeat(64)).parse().unwrap();
+                self.now.override_keys.push(key);
+            }
+            "no-keys" => self.now.override_keys.clear(),
             "operator-drains" => drop(self.drained.insert(command.word(1).parse().unwrap(), command.rest(2))),
             "held" => return lines(&changes(Some(&self.now), &self.held())),
             "held-against-kept" => return lines(&changes(self.kept.as_ref(), &self.held())),

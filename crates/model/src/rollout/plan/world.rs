@@ -100,7 +100,8 @@ impl Fleet {
     pub fn publish(&mut self) -> String {
         let (mut plan, problems) = route_plan(&self.state, self.now);
         if let (Some(kept), true) = (&self.kept, self.state.hold.as_ref().is_some_and(|hold| hold.in_force(self.now))) {
-            plan = held(kept, &plan, &self.state.stacks.keys().cloned().collect(), &BTreeMap::new());
+            let stacks = self.state.stacks.keys().cloned().collect();
+            plan = held(kept, &plan, &stacks, &BTreeMap::new(), &BTreeMap::new());
         }
         let mut out: String = problems.iter().map(|problem| format!("problem: {problem}\n")).collect();
         if self.plan.as_ref().is_some_and(|old| same_plan(old, &plan)) {

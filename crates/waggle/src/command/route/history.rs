@@ -43,7 +43,7 @@ pub async fn revert(
         changes => changes.iter().map(|change| clean(change) + "\n").collect(),
     })?;
     if !dry_run {
-        let (now, until) = (reverted.plan_generation, reverted.hold.until.clock());
+        let (now, until) = (reverted.plan_generation, reverted.hold.until.utc());
         terminal::note(&format!(
             "Route plan {now} is in force, as {generation} was, until {until} UTC; `waggle route resume` ends it."
         ));
@@ -65,7 +65,7 @@ fn text(plans: &PlansView, now: Timestamp, colour: bool) -> String {
 }
 
 fn held(hold: &Hold) -> String {
-    let until = hold.until.clock();
+    let until = hold.until.utc();
     format!("! held as generation {} was, by {} until {until} UTC: {}", hold.generation, hold.by, hold.reason)
 }
 
@@ -109,7 +109,7 @@ mod tests {
             plan(4, "", "nameserver ns1 joined", &["nameserver ns1 added"], 7),
         ]});
         let want = "\
-! held as generation 3 was, by ann until 01:00:00 UTC: oops
+! held as generation 3 was, by ann until 1970-01-01 01:00 UTC: oops
 
 PLAN   SINCE           BY    WHY                          CHANGE
 5      9 seconds ago   ann   back to generation 3: oops   shop: eu-1 back (was drained: power)
