@@ -13,6 +13,7 @@ mod guard;
 mod logs;
 mod openapi;
 mod plans;
+mod present;
 mod registries;
 mod releases;
 mod rollouts;

@@ -40,7 +40,7 @@ pub use explain::{Basis, ClientSource, Decided, Explanation, Outcome, PoolEntry,
 pub use geo::{Geo, NETWORKS_MAX};
 pub use health::Health;
 pub use ledger::Ledger;
-pub use outage::{Question, outage};
+pub use outage::{Present, Question, outage};
 pub use places::RANKINGS_MAX;
 pub use replay::{Asker, asker, order, replay};
 pub use reply::{KEEPALIVE, UDP_MAX};

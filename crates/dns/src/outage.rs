@@ -35,25 +35,51 @@ pub struct Question {
     pub basis: Basis,
 }
 
-/// What changes when `lost` are gone. `s` is compiled from `plan`, `present` says which clusters may be answered now.
+/// What is so before clusters are lost.
+#[derive(Debug)]
+pub struct Present {
+    /// Which clusters may be answered.
+    pub health: Health,
+    /// Per route, bits of those that are fit and kept out by nothing but the rejoin gate: answered if nothing else is left.
+    pub gated: Vec<u64>,
+    /// Per route, bits of those that a person calls fit, whatever is seen of them.
+    pub forced_fit: Vec<u64>,
+}
+
+impl Present {
+    /// Nobody is gated or forced.
+    pub fn of(health: Health) -> Present {
+        Present { health, gated: Vec::new(), forced_fit: Vec::new() }
+    }
+
+    fn gated(&self, route: usize) -> u64 {
+        self.gated.get(route).copied().unwrap_or(0)
+    }
+
+    fn forced_fit(&self, route: usize) -> u64 {
+        self.forced_fit.get(route).copied().unwrap_or(0)
+    }
+}
+
+/// What changes when `lost` are gone. `s` is compiled from `plan`.
 pub fn outage(
     s: &Snapshot,
     plan: &RoutePlan,
-    present: &Health,
+    present: &Present,
     questions: &[Question],
     lost: &BTreeSet<ClusterName>,
 ) -> Outage {
     let orders: Vec<Vec<u8>> = questions.iter().map(|one| order(s, one.route, one.client, &one.placed)).collect();
     let work = Work { s, plan, questions, orders };
-    let now: Vec<u64> = s.routes.iter().enumerate().map(|(at, route)| present.get(at).0 & route.full).collect();
-    let then: Vec<u64> = s.routes.iter().zip(&now).map(|(route, now)| now & !unseen(plan, route, lost)).collect();
-    let (before, after) = (work.stage(&now), work.stage(&then));
+    let steps: Vec<Step> =
+        s.routes.iter().enumerate().map(|(at, route)| step(plan, at, route, present, lost)).collect();
+    let masks = |mask: fn(&Step) -> u64| steps.iter().map(mask).collect::<Vec<u64>>();
+    let (before, after) = (work.stage(&masks(|step| step.now)), work.stage(&masks(|step| step.then)));
     let mut found = Outage { lost: lost.clone(), ..Outage::default() };
-    for (at, route) in s.routes.iter().enumerate() {
-        let (Some(now), Some(then)) = (now.get(at), then.get(at)) else { continue };
+    for (at, (route, step)) in s.routes.iter().zip(&steps).enumerate() {
         let Some(planned) = plan.routes.get(&route.name) else { continue };
-        weaken(&mut found, route, planned, *now, *then);
-        if let Some(told) = work.route(at, planned, &before, &after, lost) {
+        weaken(&mut found, route, planned, step);
+        if let Some(told) = work.route(at, planned, step, &before, &after) {
             found.routes.insert(route.name.clone(), told);
         }
     }
@@ -63,10 +89,26 @@ pub fn outage(
     found
 }
 
-/// Bits of the lost clusters that are not answered any more: those of a route without a check are, as nobody sees it.
-fn unseen(plan: &RoutePlan, route: &Route, lost: &BTreeSet<ClusterName>) -> u64 {
+/// Bits of one route that may be answered, before and after.
+struct Step {
+    now: u64,
+    then: u64,
+    /// The lost ones.
+    gone: u64,
+    /// Those of them that nameservers leave: not without a check, and not against a person's word.
+    left: u64,
+    /// What is answered then is held back by the rejoin gate now.
+    held_back: bool,
+}
+
+fn step(plan: &RoutePlan, at: usize, route: &Route, present: &Present, lost: &BTreeSet<ClusterName>) -> Step {
+    let now = present.health.get(at).0 & route.full;
+    let gone = gone(route, lost);
     let checked = plan.routes.get(&route.name).is_some_and(|planned| planned.check.is_some());
-    if checked { gone(route, lost) } else { 0 }
+    let left = if checked { gone & !present.forced_fit(at) } else { 0 };
+    let gated = present.gated(at) & route.full & !left;
+    let held_back = now & !left == 0 && gated != 0;
+    Step { now, then: if held_back { gated } else { now & !left }, gone, left, held_back }
 }
 
 fn gone(route: &Route, lost: &BTreeSet<ClusterName>) -> u64 {
@@ -120,14 +162,7 @@ impl Work<'_> {
     }
 
     /// `None`: nobody asks for it.
-    fn route(
-        &self,
-        at: usize,
-        planned: &PlanRoute,
-        before: &Stage,
-        after: &Stage,
-        lost: &BTreeSet<ClusterName>,
-    ) -> Option<RouteOutage> {
+    fn route(&self, at: usize, planned: &PlanRoute, step: &Step, before: &Stage, after: &Stage) -> Option<RouteOutage> {
         let route = self.s.routes.get(at)?;
         let own = || self.questions.iter().filter(|question| question.route == at);
         let basis = own().map(|question| question.basis).max()?;
@@ -140,7 +175,7 @@ impl Work<'_> {
             let mut is = answered(self.s, &after.health, question);
             let mut nobody = 0.0;
             is.retain(|bit, share| {
-                let dead = gone(route, lost) & 1 << (bit & 63) != 0;
+                let dead = step.gone & 1 << (bit & 63) != 0;
                 nobody += if dead { *share } else { 0.0 };
                 !dead
             });
@@ -163,8 +198,8 @@ impl Work<'_> {
             before: named(&sums[0]),
             after: named(&sums[1]),
             flows: sorted(flows.iter().filter_map(flow).collect()),
-            left: (after.health.get(at).0 & !gone(route, lost)).count_ones() as usize,
-            noticed_ms: noticed(self.plan, planned).map(|time| time.as_millis() as u64),
+            left: (step.then & !step.gone).count_ones() as usize,
+            noticed_ms: noticed(self.plan, planned, step).map(|time| time.as_millis() as u64),
             ttl: route.ttl,
         })
     }
@@ -213,9 +248,10 @@ fn sorted(mut flows: Vec<Flow>) -> Vec<Flow> {
     flows
 }
 
-/// Longest time until probes and silence say that a cluster is gone. Without a check nobody says it.
-fn noticed(plan: &RoutePlan, route: &PlanRoute) -> Option<Duration> {
-    let check = route.check.as_ref()?;
+/// Longest time until probes and silence say that a cluster is gone. Without a check nobody says it, and of one that is
+/// forced fit nobody believes it.
+fn noticed(plan: &RoutePlan, route: &PlanRoute, step: &Step) -> Option<Duration> {
+    let check = route.check.as_ref().filter(|_| step.gone == 0 || step.left != 0)?;
     let probes = check.interval.max(check.timeout) * u32::from(plan.health.fall) + check.timeout;
     Some(probes.max(plan.health.beat_deadline) + CONCLUDE)
 }
@@ -232,17 +268,24 @@ fn suspicion(plan: &RoutePlan, lost: &BTreeSet<ClusterName>) -> Option<Note> {
 }
 
 /// What breaks for a route, whether or not somebody asks for it just now.
-fn weaken(found: &mut Outage, route: &Route, planned: &PlanRoute, now: u64, then: u64) {
+fn weaken(found: &mut Outage, route: &Route, planned: &PlanRoute, step: &Step) {
+    let (now, then) = (step.now, step.then);
     let name = || route.name.clone();
     for (cluster, bit) in route.pool.iter().zip(0u32..).filter(|(cluster, _)| found.lost.contains(*cluster)) {
         if now & 1 << (bit & 63) == 0 {
             found.notes.push(Note::OutAlready { route: name(), cluster: cluster.clone() });
         } else if planned.check.is_none() {
             found.broken.push(Broken::Unnoticed { route: name(), lost: cluster.clone() });
+        } else if step.left & 1 << (bit & 63) == 0 {
+            found.broken.push(Broken::ForcedFit { route: name(), lost: cluster.clone() });
         }
     }
     if now == then {
         return;
+    }
+    if step.held_back {
+        let back = route.pool.iter().zip(0u32..).filter(|(_, bit)| then & 1 << (bit & 63) != 0);
+        found.notes.extend(back.map(|(cluster, _)| Note::HeldBack { route: name(), cluster: cluster.clone() }));
     }
     if then == 0 {
         let rule = match &planned.all_down {

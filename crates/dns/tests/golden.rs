@@ -13,7 +13,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use support::{Edns, KEY, Query, Server, plan, show};
-use waggle_dns::{Health, Ledger, Question, Snapshot, Transport, asker, explain, outage};
+use waggle_dns::{Health, Ledger, Present, Question, Snapshot, Transport, asker, explain, outage};
 use waggle_model::outage::Basis;
 use waggle_model::plan::RoutePlan;
 use waggle_model::routing::Share;
@@ -183,7 +183,7 @@ fn simulate(server: &Server, plan: &RoutePlan, lost: &str, asked: &[&str]) -> St
     };
     let questions: Vec<Question> = asked.iter().map(question).collect();
     let lost = lost.split(',').map(|name| name.parse().unwrap()).collect();
-    let found = outage(&server.snapshot, plan, &Health::new(&server.snapshot), &questions, &lost);
+    let found = outage(&server.snapshot, plan, &Present::of(Health::new(&server.snapshot)), &questions, &lost);
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
     let mut text = format!("{} of {:.1}/s moves\n", percent(found.moved), found.per_second);
     for flow in &found.flows {

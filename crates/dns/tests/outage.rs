@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use support::{Query, Server, plan};
-use waggle_dns::{Question, asker, outage};
+use waggle_dns::{Health, Present, Question, asker, outage};
 use waggle_model::ClusterName;
-use waggle_model::outage::{Basis, Broken, Outage};
+use waggle_model::outage::{Basis, Broken, Note, Outage};
 use waggle_model::plan::RoutePlan;
 
 const CLUSTERS: [&str; 4] = ["ams", "fra", "nyc", "sin"];
@@ -91,7 +91,7 @@ proptest! {
             .collect();
         let lost: BTreeSet<ClusterName> =
             CLUSTERS.iter().enumerate().filter(|(bit, _)| lost & 1 << bit != 0).map(|(_, name)| name.parse().unwrap()).collect();
-        let found = outage(&server.snapshot, &plan, &server.health, &questions, &lost);
+        let found = outage(&server.snapshot, &plan, &Present::of(Health::new(&server.snapshot)), &questions, &lost);
         check(&found, &lost, capacity.is_some());
         let total: f64 = questions.iter().map(|question| question.rate).sum();
         prop_assert!(close(found.per_second, total));
@@ -109,4 +109,52 @@ proptest! {
             }
         }
     }
+}
+
+/// The clusters with these bits.
+fn named(bits: u64) -> BTreeSet<ClusterName> {
+    let own = CLUSTERS.iter().enumerate().filter(|(bit, _)| bits & 1 << bit != 0);
+    own.map(|(_, name)| name.parse().unwrap()).collect()
+}
+
+#[test]
+fn clusters_that_are_held_back_take_clients_only_when_nothing_else_is_left() {
+    let plan = three_routes(&[0], None);
+    let server = Server::new(&plan);
+    let questions: Vec<Question> = (0..200).map(|net| question(&server, 0, [80, net, 0, 0], 1.0)).collect();
+    let present = || {
+        let health = Health::new(&server.snapshot);
+        health.set(0, 0b1110, u32::MAX);
+        Present { gated: vec![0b0001], ..Present::of(health) }
+    };
+    let some = outage(&server.snapshot, &plan, &present(), &questions, &named(0b0010));
+    check(&some, &named(0b0010), false);
+    let route = some.routes.values().next().unwrap();
+    let [held] = <[ClusterName; 1]>::try_from(named(0b0001).into_iter().collect::<Vec<_>>()).unwrap();
+    assert!(!route.before.contains_key(&held) && !route.after.contains_key(&held), "{some:#?}");
+    let back = |note: &Note| matches!(note, Note::HeldBack { cluster, .. } if *cluster == held);
+    assert!(!some.notes.iter().any(back), "{some:#?}");
+
+    let rest = outage(&server.snapshot, &plan, &present(), &questions, &named(0b1110));
+    check(&rest, &named(0b1110), false);
+    assert!(rest.broken.is_empty() && rest.notes.iter().any(back), "{rest:#?}");
+    assert!(close(rest.routes.values().next().unwrap().after[&held], 1.0), "{rest:#?}");
+}
+
+#[test]
+fn a_lost_cluster_that_is_forced_fit_is_left_by_nobody() {
+    let plan = three_routes(&[0], None);
+    let server = Server::new(&plan);
+    let questions: Vec<Question> = (0..200).map(|net| question(&server, 0, [80, net, 0, 0], 1.0)).collect();
+    let lost = named(0b0010);
+    let present = Present { forced_fit: vec![0b0010], ..Present::of(Health::new(&server.snapshot)) };
+    let found = outage(&server.snapshot, &plan, &present, &questions, &lost);
+    check(&found, &lost, false);
+    assert!(
+        matches!(found.broken.as_slice(), [Broken::ForcedFit { lost: one, .. }] if lost.contains(one)),
+        "{found:#?}"
+    );
+    let route = found.routes.values().next().unwrap();
+    assert!(route.moved > 0.0 && route.flows.iter().all(|flow| flow.to.is_none()), "{route:#?}");
+    assert_eq!(route.noticed_ms, None);
 }

@@ -79,6 +79,8 @@ pub enum Broken {
     AllDown { route: DomainName, rule: String },
     /// The route has no check, and an agent that is lost says nothing.
     Unnoticed { route: DomainName, lost: ClusterName },
+    /// A person said that it is fit, and that counts over what nameservers see.
+    ForcedFit { route: DomainName, lost: ClusterName },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,6 +90,8 @@ pub enum Note {
     OutAlready { route: DomainName, cluster: ClusterName },
     /// Losing this one, too, would bring the route down.
     LastOne { route: DomainName, cluster: ClusterName },
+    /// Nothing else would be left than clusters that the rejoin gate keeps out now: they would be answered.
+    HeldBack { route: DomainName, cluster: ClusterName },
     /// More goes to others than would like them best.
     Spilled { cluster: ClusterName },
     /// Most of all endpoints would fail in one moment: a nameserver then suspects itself first.
@@ -129,6 +133,10 @@ impl fmt::Display for Broken {
                     "{route} has no check: nobody would notice that {lost} is gone, and its clients would stay there"
                 )
             }
+            Broken::ForcedFit { route, lost } => write!(
+                f,
+                "{lost} is forced fit for {route}: its clients would stay there until somebody ends that, or its time does"
+            ),
         }
     }
 }
@@ -138,6 +146,10 @@ impl fmt::Display for Note {
         match self {
             Note::OutAlready { route, cluster } => write!(f, "{route} is not answered with {cluster} now"),
             Note::LastOne { route, cluster } => write!(f, "{route} would have only {cluster} left"),
+            Note::HeldBack { route, cluster } => write!(
+                f,
+                "{route} would be answered with {cluster}, though it does not run the release that is current for it"
+            ),
             Note::Spilled { cluster } => {
                 write!(f, "{cluster} would be at its capacity; clients beyond it go to the next with room")
             }

@@ -6,6 +6,7 @@ pub mod intake;
 
 use crate::fleet::{Location, NameserverPeer, Zone};
 use crate::health::forced::Forced;
+use crate::health::judge::Gate;
 use crate::health::overrides::{ActiveOverride, PublicKey};
 use crate::health::{HealthPolicy, Verdict};
 use crate::release::{AllDown, Check, Https, Policy, ReleaseId};
@@ -140,4 +141,7 @@ pub struct EndpointVerdict {
     /// When it is not answered to all of its clients just now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limited: Option<Limited>,
+    /// Why it is not taken back although it is fit. If nothing else is left, it is answered all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
 }

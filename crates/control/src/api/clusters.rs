@@ -202,10 +202,9 @@ fn is_fit(seen: &Seen, route: &DomainName, cluster: &ClusterName) -> bool {
         .filter_map(|nameserver| nameserver.status.as_ref())
         .flat_map(|status| &status.verdicts)
         .filter(|verdict| verdict.route == *route && verdict.cluster == *cluster)
-        .map(|verdict| &verdict.verdict)
         .collect();
-    let unfit = verdicts.iter().any(|verdict| matches!(verdict, Verdict::Unfit(_)));
-    connected.is_empty() || (!unfit && verdicts.contains(&&Verdict::Fit))
+    let out = verdicts.iter().any(|said| matches!(said.verdict, Verdict::Unfit(_)) || said.gate.is_some());
+    connected.is_empty() || (!out && verdicts.iter().any(|said| said.verdict == Verdict::Fit))
 }
 
 pub(super) async fn readmit(

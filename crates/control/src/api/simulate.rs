@@ -1,8 +1,9 @@
 //! Simulations: what would happen, from what nameservers told of the recent past. Nothing is changed by them.
 
 use super::error::Params;
+use super::present::{Told, present};
 use super::types::OutageView;
-use super::{Api, ApiError, ask, why};
+use super::{Api, ApiError, ask, now};
 use crate::reconcile::{Seen, SeenNameserver};
 use axum::Json;
 use axum::extract::State;
@@ -37,19 +38,19 @@ pub(super) async fn outage(State(api): State<Api>, params: Params) -> Result<Jso
     let snapshot = Snapshot::compile(&plan, None, [0; 16])
         .map_err(|errors| ApiError::internal(errors.first().map(ToString::to_string).unwrap_or_default()))?;
     let seen = api.seen();
-    let newest = seen.newest_verdicts();
-    let health = why::health(&snapshot, newest.map(|(_, verdicts)| verdicts).unwrap_or_default());
+    let told_of = Told::newest(&seen);
+    let present = present(&snapshot, &plan, told_of, now());
     let mut questions = questions(&snapshot, &seen);
     questions.iter_mut().for_each(|question| question.rate *= at_rate);
     let told = || sampled(&seen).filter(|(_, samples)| !samples.routes.is_empty());
     Ok(Json(OutageView {
-        outage: simulate(&snapshot, &plan, &health, &questions, &lost),
+        outage: simulate(&snapshot, &plan, &present, &questions, &lost),
         at_rate,
         samples: told().map(|(_, samples)| samples.samples).sum(),
         nameservers: told().map(|(_, samples)| samples.name.clone()).collect(),
         window_ms: told().map(|(_, samples)| samples.window_ms).max().unwrap_or(0),
         plan_generation: plan.generation,
-        verdicts_of: newest.map(|(name, _)| name.clone()),
+        verdicts_of: told_of.by.cloned(),
     }))
 }
 

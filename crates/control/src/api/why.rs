@@ -2,6 +2,7 @@
 //! verdicts.
 
 use super::error::Query;
+use super::present::{Told, present};
 use super::types::WhyView;
 use super::{Api, ApiError, now};
 use axum::Json;
@@ -10,10 +11,9 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::IpAddr;
-use waggle_dns::{Basis, Explanation, Health, Outcome, Snapshot, explain};
+use waggle_dns::{Basis, Explanation, Outcome, Snapshot, explain};
 use waggle_model::health::Verdict;
 use waggle_model::plan::{EndpointVerdict, RoutePlan};
-use waggle_model::routing::Share;
 use waggle_model::{ClusterName, DomainName};
 
 const A: u16 = 1;
@@ -47,42 +47,21 @@ pub(super) async fn why(State(api): State<Api>, Query(question): Query<Question>
     let snapshot = Snapshot::compile(&plan, None, [0; 16])
         .map_err(|errors| ApiError::internal(errors.first().map(ToString::to_string).unwrap_or_default()))?;
     let seen = api.seen();
-    let newest = seen.newest_verdicts();
-    let verdicts = newest.map(|(_, verdicts)| verdicts).unwrap_or_default();
-    let health = health(&snapshot, verdicts);
+    let told = Told::newest(&seen);
+    let health = present(&snapshot, &plan, told, now()).health;
     let deciding = snapshot.routes().iter().map(|route| route.name()).filter(|name| covers(name, &question.name));
     let deciding = deciding.max_by_key(|name| (*name == &question.name, name.labels().count()));
-    let reasons = deciding.map(|route| reasons(&plan, verdicts, route)).unwrap_or_default();
+    let reasons = deciding.map(|route| reasons(&plan, told.verdicts, route)).unwrap_or_default();
     let explanation = explain(&snapshot, &health, &question.name, kind, question.client, question.ecs, &reasons);
     let text = text(&explanation, question.ecs);
     let json = serde_json::to_value(&explanation).map_err(|error| ApiError::internal(error.to_string()))?;
-    let nameserver = newest.map(|(name, _)| name.clone());
+    let nameserver = told.by.cloned();
     Ok(Json(WhyView { explanation: json, text, plan_generation: plan.generation, nameserver }))
 }
 
 fn covers(route: &DomainName, name: &DomainName) -> bool {
     let below = route.as_str().strip_prefix("*.").and_then(|zone| zone.parse::<DomainName>().ok());
     route == name || below.is_some_and(|zone| name.is_within(&zone) && *name != zone)
-}
-
-/// As a nameserver with these verdicts answers: unfit ones are out, unknown ones stay.
-pub(super) fn health(snapshot: &Snapshot, verdicts: &[EndpointVerdict]) -> Health {
-    let health = Health::new(snapshot);
-    for (index, route) in snapshot.routes().iter().enumerate() {
-        let unfit = |cluster: &ClusterName| {
-            let said = verdicts.iter().find(|verdict| verdict.route == *route.name() && verdict.cluster == *cluster);
-            said.is_some_and(|said| matches!(said.verdict, Verdict::Unfit(_)))
-        };
-        let out = route.pool().iter().enumerate().filter(|(_, cluster)| unfit(cluster));
-        let out = out.fold(0u64, |mask, (bit, _)| mask | 1 << (bit & 63));
-        health.set(index, route.undrained_mask() & !out, u32::MAX);
-        let shares = route.pool().iter().map(|cluster| {
-            let said = verdicts.iter().find(|verdict| verdict.route == *route.name() && verdict.cluster == *cluster);
-            said.and_then(|said| said.limited).map_or(Share::FULL, |limited| limited.share)
-        });
-        health.limit(index, &shares.collect::<Vec<_>>());
-    }
-    health
 }
 
 fn reasons(plan: &RoutePlan, verdicts: &[EndpointVerdict], route: &DomainName) -> BTreeMap<ClusterName, String> {
@@ -92,9 +71,10 @@ fn reasons(plan: &RoutePlan, verdicts: &[EndpointVerdict], route: &DomainName) -
             reasons.insert(verdict.cluster.clone(), why.clone());
             continue;
         }
+        let gate = verdict.gate.as_ref().map(ToString::to_string);
         let limited = verdict.limited.as_ref().map(ToString::to_string);
         let probed = verdict.probe_ms.filter(|_| verdict.probe_up == Some(true)).map(|ms| format!("probed in {ms} ms"));
-        let known: Vec<_> = limited.into_iter().chain(probed).collect();
+        let known: Vec<_> = gate.into_iter().chain(limited).chain(probed).collect();
         if !known.is_empty() {
             reasons.insert(verdict.cluster.clone(), known.join("; "));
         }

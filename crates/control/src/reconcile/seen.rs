@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use waggle_model::observed::Observed;
-use waggle_model::plan::{EndpointVerdict, NameserverStatus};
+use waggle_model::plan::NameserverStatus;
 use waggle_model::rollout::NameserverFacts;
 use waggle_model::traffic::QuerySamples;
 use waggle_model::{ClusterName, Generation, NameserverName, Timestamp};
@@ -63,10 +63,10 @@ impl Seen {
         connected.into_iter().all(|one| one.status.as_ref().is_some_and(|status| status.generation >= plan))
     }
 
-    /// The connected nameserver that reported last, with its verdicts.
-    pub fn newest_verdicts(&self) -> Option<(&NameserverName, &[EndpointVerdict])> {
+    /// The connected nameserver that reported last, and what it said.
+    pub fn newest_status(&self) -> Option<(&NameserverName, &NameserverStatus)> {
         let reporting = self.nameservers.iter().filter_map(|(name, seen)| Some((name, seen, seen.status.as_ref()?)));
         let newest = reporting.max_by_key(|(_, seen, _)| (seen.connected, seen.last))?;
-        Some((newest.0, &newest.2.verdicts))
+        Some((newest.0, newest.2))
     }
 }

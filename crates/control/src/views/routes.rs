@@ -144,6 +144,11 @@ fn state(endpoint: &Endpoint, said: &[Verdicted<'_>], of: usize) -> RouteState {
         let names: Vec<_> = unfit.iter().map(|(name, _)| *name).collect();
         return RouteState::Unfit { why: (*why).clone(), at: at(&names) };
     }
+    let gated: Vec<_> = said.iter().filter_map(|(name, verdict)| Some((*name, verdict.gate.as_ref()?))).collect();
+    if let Some((_, why)) = gated.first() {
+        let names: Vec<_> = gated.iter().map(|(name, _)| *name).collect();
+        return RouteState::HeldBack { why: why.to_string(), at: at(&names) };
+    }
     let limited: Vec<_> = said.iter().filter_map(|(name, verdict)| Some((*name, verdict.limited.as_ref()?))).collect();
     if let Some((_, least)) = limited.iter().min_by_key(|(_, limited)| limited.share.home) {
         let names: Vec<_> = limited.iter().map(|(name, _)| *name).collect();

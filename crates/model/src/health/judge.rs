@@ -78,6 +78,8 @@ struct Known {
     verdict: Option<Verdict>,
     /// Whether it was answered for being fit when it was judged last; `None` before.
     answered: Option<bool>,
+    /// What kept it out when it was judged last, if nothing but the rejoin gate did.
+    gate: Option<Gate>,
     /// It came back then and does not have all of its clients yet.
     back: Option<Timestamp>,
 }
@@ -171,6 +173,7 @@ impl Judge {
                 probe_ms: known.machine.took().map(|took| u32::try_from(took.as_millis()).unwrap_or(u32::MAX)),
                 release,
                 limited: self.limited(known, now),
+                gate: known.gate.clone(),
             }
         });
         entries.collect()
@@ -213,6 +216,7 @@ impl Judge {
             let overruled = drained.clone().filter(|_| endpoint.drained.is_none()).map(Verdict::Unfit);
             known.verdict = Some(overruled.unwrap_or_else(|| verdict.clone()));
             let gate = gate.filter(|_| known.answered == Some(false) && fit && drained.is_none());
+            known.gate = gate.clone();
             let answered = fit && drained.is_none() && gate.is_none();
             match (known.answered.replace(answered), answered) {
                 (Some(false), true) => known.back = Some(now),

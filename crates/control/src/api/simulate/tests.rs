@@ -2,6 +2,7 @@ use super::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use waggle_dns::{Health, Present};
 use waggle_model::plan::RoutePlan;
 
 fn route(all: &[&str]) -> Value {
@@ -65,7 +66,7 @@ fn samples_serve_where_there_are_some_then_rates_then_weights() {
     let placed: Vec<&[u8]> = asked.iter().take(2).map(|question| question.placed.as_slice()).collect();
     assert_eq!(placed, [&[0][..], &[]], "a cluster that left the route is passed over");
     let lost = ["us-1".parse().unwrap()].into();
-    let found = simulate(&snapshot, &plan, &why::health(&snapshot, &[]), &asked, &lost);
+    let found = simulate(&snapshot, &plan, &Present::of(Health::new(&snapshot)), &asked, &lost);
     assert_eq!((found.per_second.round(), found.broken.len()), (12.0, 0));
     assert_eq!(found.routes[&"b.shop.example".parse().unwrap()].moved.round(), 1.0);
     let by_weight = &found.routes[&"c.shop.example".parse().unwrap()];

@@ -290,6 +290,7 @@ fn status(name: &str, plan: &RoutePlan) -> NameserverStatus {
         probe_ms: Some(12),
         release: endpoint.release,
         limited: None,
+        gate: None,
     });
     NameserverStatus {
         name: name.parse().unwrap(),

@@ -35,7 +35,9 @@ impl Shop {
             agents.push(Agent::join(&server, cluster).await);
         }
         let nameserver = Nameserver::join(&server, "ns-1").await;
-        let (_, deployed) = server.post("/v1/stacks/shop/deploy", stack(None)).await;
+        let mut wanted = stack(None);
+        wanted["routes"][0]["check"] = json!({ "kind": "tcp", "port": 80 });
+        let (_, deployed) = server.post("/v1/stacks/shop/deploy", wanted).await;
         let events = server.events(&format!("/v1/rollouts/{}/events", deployed["rollout"])).await;
         assert_eq!(events.last().unwrap()["rollout"]["state"], json!("done"));
         Shop { server, agents, nameserver }
@@ -238,5 +240,29 @@ async fn verdicts_that_cannot_be_forced_are_refused_with_the_way_out() {
     assert_eq!(shop.generation().await, before, "nothing was forced");
     let (status, body) = shop.server.post(&force, forced("eu-1", false, week)).await;
     assert_eq!(status, StatusCode::OK, "{body}");
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_simulated_outage_goes_by_forced_verdicts() {
+    let shop = Shop::open().await;
+    // The nameserver here finds everything fit, whatever it is told.
+    shop.server.post(&format!("{ROUTE}/force"), forced("eu-1", false, HOUR)).await;
+    let shares = |view: &Value, when: &str| view["outage"]["routes"]["www.shop.example"][when].clone();
+    let (status, view) = shop.server.get("/v1/simulate/outage?cluster=us-1").await;
+    assert_eq!(status, StatusCode::OK, "{view}");
+    for when in ["before", "after"] {
+        assert!(shares(&view, when)["eu-1"].is_null(), "{view}");
+        assert!(shares(&view, when)["ap-1"].as_f64().is_some_and(|share| share > 0.2), "{view}");
+    }
+    let (_, why) = shop.server.get("/v1/why?name=www.shop.example&client=198.51.100.7").await;
+    assert!(why["text"].as_str().unwrap().contains("✗ eu-1: forced unfit by admin"), "{why}");
+
+    // What people call fit stays, also when it is gone.
+    shop.server.post(&format!("{ROUTE}/force"), forced("us-1", true, HOUR)).await;
+    let (_, view) = shop.server.get("/v1/simulate/outage?cluster=us-1").await;
+    let stays = json!({ "forced_fit": { "route": "www.shop.example", "lost": "us-1" } });
+    assert!(view["outage"]["broken"].as_array().unwrap().contains(&stays), "{view}");
+    assert_eq!(view["outage"]["routes"]["www.shop.example"]["noticed_ms"], Value::Null, "{view}");
     shop.close().await;
 }

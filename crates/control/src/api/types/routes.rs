@@ -49,6 +49,11 @@ pub enum RouteState {
         why: String,
         at: Vec<NameserverName>,
     },
+    /// It is fit, and kept out until it runs what is current for it, as long as another one can be answered.
+    HeldBack {
+        why: String,
+        at: Vec<NameserverName>,
+    },
     Unfit {
         why: String,
         at: Vec<NameserverName>,

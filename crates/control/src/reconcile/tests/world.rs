@@ -169,6 +169,7 @@ impl World {
                     probe_ms: None,
                     release,
                     limited: None,
+                    gate: None,
                 });
             }
         }

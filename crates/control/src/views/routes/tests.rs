@@ -67,6 +67,17 @@ fn the_worst_counts_and_who_is_alone_with_it_is_named() {
 }
 
 #[test]
+fn a_cluster_that_is_held_back_is_not_answered() {
+    let (plan, mut seen) = (plan(), Seen::default());
+    let mut gated = verdict("us-1", json!("fit"));
+    gated["gate"] = json!("not_converged");
+    says(&mut seen, "ns1", true, json!([verdict("ap-1", json!("fit")), gated]), 1.0);
+    let why = "not taken back: not converged on its release";
+    assert_eq!(states(&plan, &seen)[2], json!({"held_back": {"why": why, "at": []}}));
+    assert!(!all(&plan, &seen)[0].all_down);
+}
+
+#[test]
 fn nobody_in_and_fit_is_said() {
     let (plan, mut seen) = (plan(), Seen::default());
     let down = |cluster| verdict(cluster, json!({"unfit": "refused"}));

@@ -5,7 +5,7 @@ use crate::health::forced::Forced;
 use crate::release::ReleaseId;
 use crate::routing::Limited;
 use crate::{ClusterName, DomainName, Timestamp};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -138,7 +138,7 @@ impl fmt::Display for Reason {
 }
 
 /// Why an endpoint that is fit is not taken back yet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Gate {
     Release { runs: Option<ReleaseId>, wanted: ReleaseId },

@@ -178,7 +178,8 @@ impl Observer {
         let lines = self.judge.verdicts(self.now).into_iter().map(|entry| {
             let release = entry.release.map_or("none".to_owned(), |release| release.short());
             let probe = entry.probe_up.map_or("unknown", |up| if up { "up" } else { "down" });
-            format!("{} {}: {:?}, probe {probe}, release {release}\n", entry.route, entry.cluster, entry.verdict)
+            let gate = entry.gate.map(|gate| format!(", {gate}")).unwrap_or_default();
+            format!("{} {}: {:?}, probe {probe}, release {release}{gate}\n", entry.route, entry.cluster, entry.verdict)
         });
         lines.collect()
     }

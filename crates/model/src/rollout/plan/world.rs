@@ -170,7 +170,16 @@ impl Fleet {
                     ledger.push(LedgerEntry { route: route.0.clone(), cluster: cluster.clone(), cached_until });
                 }
                 let (route, limited) = (route.0.clone(), None);
-                verdicts.push(EndpointVerdict { route, cluster, verdict, probe_up, probe_ms: None, release, limited });
+                verdicts.push(EndpointVerdict {
+                    route,
+                    cluster,
+                    verdict,
+                    probe_up,
+                    probe_ms: None,
+                    release,
+                    limited,
+                    gate: None,
+                });
             }
             facts.heard = self.now;
             facts.status = Some(NameserverStatus {

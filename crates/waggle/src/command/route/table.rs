@@ -140,6 +140,7 @@ fn state(cluster: &RouteCluster) -> Cell {
             let why = why.rsplit(": ").next().unwrap_or(why);
             Cell::new(format!("limited to {percent} %: {why}{}", at(names)), Style::Warning)
         }
+        RouteState::HeldBack { why, at: names } => Cell::new(format!("{why}{}", at(names)), Style::Warning),
         RouteState::Unfit { why, at: names } => Cell::new(format!("unfit: {why}{}", at(names)), Style::Bad),
         RouteState::Drained { reason } => Cell::new(format!("drained: {reason}"), Style::Warning),
     }
