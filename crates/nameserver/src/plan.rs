@@ -88,7 +88,7 @@ pub struct Keeper {
     /// Of the last compilation.
     memo: Memo,
     current: Option<Current>,
-    /// The newest plan that would have taken too much away.
+    /// The newest plan that would have taken too much away, on disk as well.
     refused: Generation,
 }
 
@@ -100,7 +100,8 @@ struct Current {
 
 impl Keeper {
     pub fn new(shelf: Shelf, geo: Option<GeoFile>, key: [u8; 16]) -> Keeper {
-        Keeper { shelf, geo, key, memo: Memo::default(), current: None, refused: Generation(0) }
+        let refused = shelf.refused();
+        Keeper { shelf, geo, key, memo: Memo::default(), current: None, refused }
     }
 
     /// Generation of the plan that was taken last.
@@ -153,7 +154,7 @@ impl Keeper {
         if let Some(current) = &self.current
             && let Err(lost) = intake::check(&current.plan, self.refused, &compiled.plan)
         {
-            self.refused = self.refused.max(compiled.plan.generation);
+            self.refuse(compiled.plan.generation);
             return Err(Refusal::Loss(lost));
         }
         if let Err(error) = self.shelf.keep(compiled.plan.generation, &offered.json) {
@@ -165,6 +166,18 @@ impl Keeper {
         }
         self.remember(offered, &compiled);
         Ok(Some(compiled))
+    }
+
+    /// Remembers it, also over a restart.
+    fn refuse(&mut self, generation: Generation) {
+        if generation <= self.refused {
+            return;
+        }
+        self.refused = generation;
+        if let Err(error) = self.shelf.keep_refused(generation) {
+            let error = waggle_daemon::tasks::chain(&error);
+            tracing::warn!(error, "that a plan is refused is not kept on disk");
+        }
     }
 
     /// The plan in force compiled anew, if the GeoIP file was replaced.

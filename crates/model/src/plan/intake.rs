@@ -9,9 +9,10 @@
 //! * *A route must not lose its last endpoint, or vanish.* Unless the plan itself says that it is on its way out
 //!   ([`Change::withdrawn`]): its stack is being removed, or the release has no such route. Only a writer that knows the
 //!   route can say so; one that never heard of it cannot, and that is what tells a removal from a stale writer.
-//! * *Several clusters must not leave at once if they are more than a share of what is in service.* One cluster alone may
-//!   always go: a federation must bear that, and maintenance of one of two does it. What a rollout keeps out does not
-//!   count: it is bounded by `max_parallel`, by what is fit, and comes back by itself.
+//! * *Several clusters must not leave a route at once if they are more than a share of what it has in service.* One cluster
+//!   alone may always go: a federation must bear that, and maintenance of one of two does it. What a rollout keeps out does
+//!   not count: it is bounded by `max_parallel`, by what is fit, and comes back by itself. A capacity that is lowered counts
+//!   as that part of a cluster leaving: clients beyond it are sent away just the same.
 //! * *Who means it says so.* `--force` travels in the plan ([`Change::force`]), so that nameservers know as well.
 //! * *A nameserver that missed plans cannot judge the step*, for it sees many as one. Then it only asks whether routes that
 //!   both plans have can still be answered. A plan it refused itself it has not missed.
@@ -108,8 +109,8 @@ pub enum Loss {
     Gone { route: DomainName },
     /// None of its clusters can be answered any more; before, these could.
     Emptied { route: DomainName, clusters: BTreeSet<ClusterName> },
-    /// These clusters leave at once. Percent of the capacity in service.
-    Share { clusters: BTreeSet<ClusterName>, percent: u8, allowed: u8 },
+    /// These clusters leave at once, and these can take less. Percent of the capacity that the route has in service.
+    Share { route: DomainName, leave: BTreeSet<ClusterName>, shrink: BTreeSet<ClusterName>, percent: u8, allowed: u8 },
 }
 
 /// Why a plan is refused; never empty.
@@ -155,25 +156,58 @@ fn is_withdrawn(in_force: &RoutePlan, offered: &RoutePlan, route: &DomainName) -
     offered.change.withdrawn.get(route).is_some_and(|said| known || said.generation > in_force.generation)
 }
 
-/// Clusters that leave some route of both plans, if that is too much for one step.
+/// The route that loses most of what its clusters can take, if that is too much for one step.
 fn share(in_force: &RoutePlan, offered: &RoutePlan) -> Option<Loss> {
-    let size = sizes(in_force);
-    let (mut total, mut lost) = (0u64, 0u64);
-    let mut clusters = BTreeSet::new();
-    for (name, route) in &in_force.routes {
-        let Some(after) = offered.routes.get(name).filter(|_| !is_withdrawn(in_force, offered, name)) else { continue };
-        for endpoint in in_service(route) {
-            let weight = size(&endpoint.cluster);
-            total = total.saturating_add(weight);
-            if leaves(endpoint, after, offered) {
-                lost = lost.saturating_add(weight);
-                clusters.insert(endpoint.cluster.clone());
-            }
+    let allowed = in_force.safety.max_loss_percent;
+    let routes = in_force.routes.iter().filter(|(name, _)| !is_withdrawn(in_force, offered, name));
+    let shares = routes.filter_map(|(name, route)| {
+        let share = share_of(in_force, route, offered, offered.routes.get(name)?);
+        let clusters = share.leave.len() + share.shrink.len();
+        (clusters > 1 && share.percent() > allowed).then_some((name, share))
+    });
+    let (route, share) = shares.max_by_key(|(_, share)| share.percent())?;
+    let (percent, Share { leave, shrink, .. }) = (share.percent(), share);
+    Some(Loss::Share { route: route.clone(), leave, shrink, percent, allowed })
+}
+
+/// What a route's clusters can take together, and what of it goes.
+#[derive(Default)]
+struct Share {
+    total: u64,
+    lost: u64,
+    leave: BTreeSet<ClusterName>,
+    /// They stay, and can take less.
+    shrink: BTreeSet<ClusterName>,
+}
+
+impl Share {
+    fn percent(&self) -> u8 {
+        let percent = (u128::from(self.lost) * 100).div_ceil(u128::from(self.total.max(1)));
+        u8::try_from(percent).unwrap_or(100)
+    }
+}
+
+/// A cluster counts its capacity where every one of the route has one, else its weight. Weights say who is preferred and
+/// not what can be taken: that one is lowered is no loss.
+fn share_of(in_force: &RoutePlan, route: &PlanRoute, offered: &RoutePlan, after: &PlanRoute) -> Share {
+    let capacity = |endpoint: &Endpoint| in_force.clusters.get(&endpoint.cluster)?.capacity;
+    let all = in_service(route).all(|endpoint| capacity(endpoint).is_some());
+    let mut share = Share::default();
+    for endpoint in in_service(route) {
+        let weight = in_force.clusters.get(&endpoint.cluster).map_or(1, |cluster| cluster.weight);
+        let size = u64::from(capacity(endpoint).filter(|_| all).unwrap_or(weight));
+        let then = offered.clusters.get(&endpoint.cluster).and_then(|cluster| cluster.capacity).filter(|_| all);
+        let less = then.map_or(0, |then| size.saturating_sub(u64::from(then)));
+        share.total = share.total.saturating_add(size);
+        if leaves(endpoint, after, offered) {
+            share.lost = share.lost.saturating_add(size);
+            share.leave.insert(endpoint.cluster.clone());
+        } else if less > 0 {
+            share.lost = share.lost.saturating_add(less);
+            share.shrink.insert(endpoint.cluster.clone());
         }
     }
-    let percent = u8::try_from((u128::from(lost) * 100).div_ceil(u128::from(total.max(1)))).unwrap_or(100);
-    let allowed = in_force.safety.max_loss_percent;
-    (clusters.len() > 1 && percent > allowed).then_some(Loss::Share { clusters, percent, allowed })
+    share
 }
 
 /// By another hand than a rollout's or a release's: those say which clusters serve a route, and are bounded themselves.
@@ -183,16 +217,6 @@ fn leaves(endpoint: &Endpoint, route: &PlanRoute, offered: &RoutePlan) -> bool {
         Some(None | Some(DRAINED_BY_ROLLOUT | NOT_DEPLOYED | NO_SUCH_ROUTE)) => false,
         Some(Some(_)) => true,
         None => !offered.clusters.contains_key(&endpoint.cluster),
-    }
-}
-
-/// What a cluster counts: its capacity where every cluster has one, else its weight.
-fn sizes(plan: &RoutePlan) -> impl Fn(&ClusterName) -> u64 {
-    let all = plan.clusters.values().all(|cluster| cluster.capacity.is_some());
-    move |name| {
-        let Some(cluster) = plan.clusters.get(name) else { return 1 };
-        let capacity = cluster.capacity.filter(|_| all);
-        u64::from(capacity.unwrap_or(cluster.weight))
     }
 }
 
@@ -207,11 +231,19 @@ impl fmt::Display for Loss {
             Loss::Emptied { route, clusters } => {
                 write!(f, "route {route} would have no cluster left to answer with; it has {}", names(clusters))
             }
-            Loss::Share { clusters, percent, allowed } => write!(
-                f,
-                "{} would leave at once, {percent} % of the capacity in service; {allowed} % may (safety.max_loss_percent)",
-                names(clusters)
-            ),
+            Loss::Share { route, leave, shrink, percent, allowed } => {
+                match (leave.is_empty(), shrink.is_empty()) {
+                    (_, true) => write!(f, "{} would leave at once", names(leave))?,
+                    (true, false) => write!(f, "{} would have less capacity at once", names(shrink))?,
+                    (false, false) => {
+                        write!(f, "{} would leave and {} have less capacity at once", names(leave), names(shrink))?;
+                    }
+                }
+                write!(
+                    f,
+                    ", {percent} % of the capacity in service for {route}; {allowed} % may (safety.max_loss_percent)"
+                )
+            }
         }
     }
 }

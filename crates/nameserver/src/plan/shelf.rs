@@ -1,6 +1,7 @@
 //! The last plans on disk, one document each, named by generation.
 //!
-//! Each carries a checksum, so a torn or spoiled one is passed over for the one before it.
+//! Each carries a checksum, so a torn or spoiled one is passed over for the one before it. Beside them stands which plan
+//! was refused last: a restart must not make a plan that was refused look like one that was missed.
 
 use std::fs;
 use std::io;
@@ -60,6 +61,22 @@ impl Shelf {
             file::remove_document(&self.path(old))?;
         }
         Ok(())
+    }
+
+    /// The newest plan that was refused for a loss; 0 if none was, or if it cannot be read.
+    pub fn refused(&self) -> Generation {
+        let read = file::read_document(&self.refused_path());
+        let json = read.inspect_err(|error| tracing::warn!(%error, "which plan was refused last is not known"));
+        let number = json.ok().flatten().and_then(|json| serde_json::from_slice(&json).ok());
+        Generation(number.unwrap_or(0))
+    }
+
+    pub fn keep_refused(&self, generation: Generation) -> Result<(), ShelfError> {
+        Ok(file::write_document(&self.refused_path(), generation.0.to_string().as_bytes())?)
+    }
+
+    fn refused_path(&self) -> PathBuf {
+        self.directory.join("refused.json")
     }
 
     fn path(&self, generation: Generation) -> PathBuf {

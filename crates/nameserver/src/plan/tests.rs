@@ -146,6 +146,27 @@ fn a_plan_that_takes_too_much_away_changes_nothing_unless_it_is_meant() {
     assert!(keeper.offer(&offer(&meant)).unwrap().is_some());
 }
 
+#[test]
+fn a_restart_does_not_forget_what_was_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let out = ["eu-1", "us-1"];
+    let mut first = keeper(directory.path());
+    first.offer(&offer(&three(1))).unwrap();
+    assert!(matches!(first.offer(&offer(&drained(three(2), &out))), Err(Refusal::Loss(_))));
+    // The same loss in the next plan is not one step of many that were missed.
+    let mut restarted = keeper(directory.path());
+    assert_eq!(restarted.start().unwrap().plan.generation, Generation(1));
+    let refusal = restarted.offer(&offer(&drained(three(3), &out))).unwrap_err();
+    assert!(matches!(refusal, Refusal::Loss(_)), "{refusal}");
+    // Without the file it is as after steps that nobody here saw.
+    fs::write(directory.path().join("refused.json"), "torn").unwrap();
+    let _ = fs::remove_file(directory.path().join("refused.json.prev"));
+    let mut forgetful = keeper(directory.path());
+    assert_eq!(forgetful.start().unwrap().plan.generation, Generation(1));
+    assert!(forgetful.offer(&offer(&drained(three(4), &out))).unwrap().is_some());
+    assert_eq!(Shelf::open(directory.path()).unwrap().generations().unwrap(), [4, 1].map(Generation));
+}
+
 /// As at AWS in October 2025: a delayed writer comes with a stale plan, and cleanup must not take the one in force for it.
 #[test]
 fn cleanup_never_removes_the_plan_in_force() {

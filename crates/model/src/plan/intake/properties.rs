@@ -98,8 +98,8 @@ proptest! {
         let Err(TooMuchLost(losses)) = check(&before, Generation(0), &after) else { return Ok(()) };
         prop_assert!(!losses.is_empty());
         for loss in losses {
-            if let Loss::Share { clusters, percent, allowed } = loss {
-                prop_assert!(clusters.len() > 1 && percent > allowed && percent <= 100);
+            if let Loss::Share { leave, shrink, percent, allowed, .. } = loss {
+                prop_assert!(leave.len() + shrink.len() > 1 && percent > allowed && percent <= 100);
             }
         }
         prop_assert_eq!(check(&before, Generation(0), &before), Ok(()), "a plan loses nothing against itself");
