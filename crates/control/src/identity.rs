@@ -5,6 +5,7 @@
 
 use crate::ca::{Authority, CaError, SKEW};
 use crate::records::{AgentIdentity, Edit, Epoch, Found, NameserverIdentity, TokenKind, TokenRecord, Used, get, keys};
+use crate::sessions::Sessions;
 use crate::store::{Key, Store, StoreError};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 use waggle_model::Timestamp;
-use waggle_wire::identity::{Identity, of_peer_since};
+use waggle_wire::identity::{Identity, expiry, of_peer_since};
 use waggle_wire::proto::identity::identity_server::Identity as Service;
 use waggle_wire::proto::identity::{Certificate, JoinRequest, RenewRequest};
 use waggle_wire::token::{Kind, Token};
@@ -25,6 +26,7 @@ const SWARM_ID_MAX: usize = 128;
 pub struct Join {
     pub store: Arc<dyn Store>,
     pub ca: Arc<Authority>,
+    pub sessions: Arc<Sessions>,
 }
 
 #[async_trait]
@@ -39,7 +41,11 @@ impl Service for Join {
     async fn renew(&self, request: Request<RenewRequest>) -> Result<Response<Certificate>, Status> {
         let (identity, since) = of_peer_since(&request)?;
         let now = Timestamp(waggle_daemon::time::now());
-        answer(renew(&*self.store, &self.ca, (&identity, since), &request.get_ref().csr, now).await, "renewal")
+        let renewed = renew(&*self.store, &self.ca, (&identity, since), &request.get_ref().csr, now).await;
+        if let Ok(chain) = &renewed {
+            self.sessions.certified(&identity, chain.first().and_then(|leaf| expiry(leaf)));
+        }
+        answer(renewed, "renewal")
     }
 }
 

@@ -193,11 +193,11 @@ async fn grpc(
 ) -> Result<(), tonic::transport::Error> {
     let stop = tasks.token();
     let routes = nameservers::Service { store: store.clone(), sessions: sessions.clone(), tasks: tasks.clone() };
-    let agents = agents::Service { store: store.clone(), vault, sessions, tasks };
+    let agents = agents::Service { store: store.clone(), vault, sessions: sessions.clone(), tasks };
     let agents = AgentsServer::new(agents);
     let routes = RoutesServer::new(routes);
     grpc_server()
-        .add_service(IdentityServer::new(Join { store, ca }))
+        .add_service(IdentityServer::new(Join { store, ca, sessions }))
         .add_service(agents.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX))
         .add_service(routes.max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX))
         .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())

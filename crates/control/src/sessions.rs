@@ -49,6 +49,15 @@ impl Sessions {
         }
     }
 
+    /// A newer certificate of `identity` is known, which runs out then.
+    pub fn certified(&self, identity: &Identity, until: Option<Timestamp>) {
+        match identity {
+            Identity::Agent(cluster) => self.agents.certified(cluster, until),
+            Identity::Nameserver(name) => self.nameservers.certified(name, until),
+            Identity::Control => {}
+        }
+    }
+
     /// What all peers last said.
     pub fn seen(&self) -> Seen {
         Seen { started: self.started, agents: self.agents.seen(), nameservers: self.nameservers.seen() }

@@ -30,6 +30,7 @@ pub fn cluster(loaded: &Loaded, seen: &Seen, name: &ClusterName) -> ClusterView 
         last_seen_at: agent.map(|agent| agent.last),
         agent_version: agent.map(|agent| agent.version.clone()).filter(|version| !version.is_empty()),
         skew_ms: agent.and_then(|agent| agent.observed.as_ref()).map(|(observed, at)| ahead(observed.at, *at)),
+        certificate_until_at: agent.and_then(|agent| agent.certificate_until),
         swarm: observed.map(|observed| observed.swarm.clone()),
         drain: loaded.drains.get(name).map(|drain| DrainView {
             reason: drain.reason.clone(),
@@ -59,6 +60,7 @@ pub fn nameservers(loaded: &Loaded, seen: &Seen) -> Vec<NameserverView> {
             plan_generation: status.map(|status| status.generation),
             version: one.map(|one| one.version.clone()).filter(|version| !version.is_empty()),
             skew_ms: status.zip(one).map(|(status, one)| ahead(status.at, one.last)),
+            certificate_until_at: one.and_then(|one| one.certificate_until),
             clients: status.map(|status| routes::clients(&status.traffic)).unwrap_or_default(),
             queries: status.map(|status| status.queries),
             verdicts: status.map(|status| status.verdicts.clone()).unwrap_or_default(),

@@ -1,12 +1,15 @@
-//! From facts to findings. Pure.
+//! What a person would check by hand before trusting a federation with users: from facts, which the command line gathers
+//! from control and from the DNS, to findings with the way out.
 
+pub mod facts;
 mod federation;
 #[cfg(test)]
 mod tests;
 mod zones;
 
-use super::facts::Facts;
+use facts::Facts;
 use serde::Serialize;
+use std::fmt;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
@@ -27,6 +30,19 @@ pub enum Level {
     Warning,
     /// Users are not served as they should be, or are not once one thing more fails.
     Problem,
+}
+
+/// As people read it, with the way out on a line of its own.
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match self.level {
+            Level::Problem => "problem",
+            Level::Warning => "warning",
+            Level::Ok => "ok",
+        };
+        write!(f, "{word}: {}: {}", self.place, self.text)?;
+        self.help.as_ref().map_or(Ok(()), |help| write!(f, "\n  {help}"))
+    }
 }
 
 /// Zones first, then the federation as a whole.
@@ -56,6 +72,11 @@ impl Findings {
 
     fn warning(&mut self, place: impl ToString, text: impl Into<String>, help: &str) {
         self.push(Level::Warning, place, text, Some(help));
+    }
+
+    /// Worth knowing, and in order.
+    fn fine(&mut self, place: impl ToString, text: impl Into<String>) {
+        self.push(Level::Ok, place, text, None);
     }
 
     /// One check; if it finds nothing to say, that is said.

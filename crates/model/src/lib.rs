@@ -11,6 +11,7 @@
 
 pub mod ask;
 pub mod desired;
+pub mod doctor;
 pub mod federate;
 pub mod fleet;
 pub mod fleet_state;

@@ -84,3 +84,15 @@ pub fn of_peer_since<T>(request: &Request<T>) -> Result<(Identity, Timestamp), S
     let seconds = u64::try_from(parsed.validity().not_before.timestamp()).unwrap_or(0);
     Ok((identity, Timestamp(seconds.saturating_mul(1000))))
 }
+
+/// When the certificate of a request's peer runs out.
+pub fn expiry_of_peer<T>(request: &Request<T>) -> Option<Timestamp> {
+    expiry(request.peer_certs()?.first()?)
+}
+
+/// When a DER certificate runs out; `None` if it is none.
+pub fn expiry(der: &[u8]) -> Option<Timestamp> {
+    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+    let seconds = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
+    Some(Timestamp(seconds.saturating_mul(1000)))
+}

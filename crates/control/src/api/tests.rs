@@ -69,6 +69,29 @@ async fn only_holders_of_a_token_are_served() {
 }
 
 #[tokio::test]
+async fn it_is_known_how_long_certificates_are_good() {
+    let server = Server::start().await;
+    server.put("/v1/federation", federation()).await;
+    let agent = Agent::join(&server, "eu-1").await;
+    let nameserver = Nameserver::join(&server, "ns-1").await;
+    let until = |view: &Value| view["certificate_until_at"].as_u64().unwrap();
+    let days = |until: u64| (until - waggle_daemon::time::now()) / 86_400_000;
+    let first = until(&server.get("/v1/clusters/eu-1").await.1);
+    assert_eq!(days(first), 29, "thirty days, less the time between two clocks");
+    assert_eq!(days(until(&server.get("/v1/nameservers").await.1[0])), 29);
+    // The session goes on with the old one; what counts is that a new one was given. They count in seconds.
+    let renewing = async {
+        while until(&server.get("/v1/clusters/eu-1").await.1) == first {
+            waggle_wire::enroll::renew(&server.grpc.to_string(), &agent.credentials).await.unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, renewing).await.expect("a renewal counts");
+    agent.stop().await;
+    nameserver.stop().await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn errors_always_have_the_same_body() {
     let server = Server::start().await;
     let large = json!({ "kind": "cluster", "name": "x".repeat(super::BODY_BYTES_MAX) });

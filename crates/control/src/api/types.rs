@@ -80,6 +80,10 @@ pub struct ClusterView {
     /// How far its clock was ahead of control's when it last reported, in milliseconds; the way here makes it less.
     #[serde(default)]
     pub skew_ms: Option<i64>,
+    /// When the newest certificate that this control saw of it, or gave it, runs out; `None`: it was not here since control
+    /// started.
+    #[serde(default)]
+    pub certificate_until_at: Option<Timestamp>,
     pub swarm: Option<Swarm>,
     pub drain: Option<DrainView>,
     pub desired_generation: Generation,
@@ -125,6 +129,10 @@ pub struct NameserverView {
     /// How far its clock was ahead of control's when it last reported, in milliseconds; the way here makes it less.
     #[serde(default)]
     pub skew_ms: Option<i64>,
+    /// When the newest certificate that this control saw of it, or gave it, runs out; `None`: it was not here since control
+    /// started.
+    #[serde(default)]
+    pub certificate_until_at: Option<Timestamp>,
     /// Client networks that ask it most lately, all routes together.
     #[serde(default)]
     pub clients: Vec<ClientTraffic>,

@@ -25,6 +25,8 @@ pub struct SeenAgent {
     pub version: String,
     /// What the cluster lets stacks have; `None` as long as its agent has not said so.
     pub policy: Option<Policy>,
+    /// When the newest certificate that this control saw of it, or gave it, runs out.
+    pub certificate_until: Option<Timestamp>,
     /// The newest report and when control received it.
     pub observed: Option<(Observed, Timestamp)>,
 }
@@ -36,6 +38,8 @@ pub struct SeenNameserver {
     pub last: Timestamp,
     pub version: String,
     pub status: Option<NameserverStatus>,
+    /// When the newest certificate that this control saw of it, or gave it, runs out.
+    pub certificate_until: Option<Timestamp>,
     /// Who asked it for what lately.
     pub samples: Option<Arc<QuerySamples>>,
 }

@@ -15,8 +15,8 @@ use crate::reconcile::{SeenAgent, Wake};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::mpsc;
-use waggle_model::ClusterName;
 use waggle_model::observed::Observed;
+use waggle_model::{ClusterName, Timestamp};
 use waggle_stack::policy::Policy;
 use waggle_wire::proto::agent::Hello;
 
@@ -69,6 +69,13 @@ impl Agents {
         let mut table = self.table();
         if table.rows.get(cluster).is_some_and(|row| row.live.is_none()) {
             table.rows.remove(cluster);
+        }
+    }
+
+    /// A newer certificate was seen of an agent, or given to it.
+    pub fn certified(&self, cluster: &ClusterName, until: Option<Timestamp>) {
+        if let Some(row) = self.table().rows.get_mut(cluster) {
+            row.seen.certificate_until = row.seen.certificate_until.max(until);
         }
     }
 

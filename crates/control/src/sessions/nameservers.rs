@@ -8,9 +8,9 @@ use super::now;
 use crate::reconcile::{SeenNameserver, Wake};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use waggle_model::NameserverName;
 use waggle_model::plan::NameserverStatus;
 use waggle_model::traffic::QuerySamples;
+use waggle_model::{NameserverName, Timestamp};
 
 pub struct Nameservers {
     table: Mutex<Table>,
@@ -40,6 +40,13 @@ impl Nameservers {
 
     pub fn connected(&self) -> usize {
         self.table().live.len()
+    }
+
+    /// A newer certificate was seen of a nameserver, or given to it.
+    pub fn certified(&self, name: &NameserverName, until: Option<Timestamp>) {
+        if let Some(row) = self.table().rows.get_mut(name) {
+            row.certificate_until = row.certificate_until.max(until);
+        }
     }
 
     /// `None` while another session of the name lives.

@@ -1,45 +1,77 @@
 //! The federation: its processes, routes, clients, and what is left when the largest cluster is lost.
 
-use super::super::facts::Facts;
+use super::facts::{Facts, ProcessFacts, RouteFacts};
 use super::{Findings, list};
+use crate::ClusterName;
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use waggle_control::api::types::RouteState;
-use waggle_model::ClusterName;
 
 /// Seconds. A resolver may send users to a lost cluster for so long.
 const ROUTE_TTL_MAX: u32 = 60;
+/// Days that a certificate is good for when somebody should look: it is renewed when 29 are left.
+const CERTIFICATE_DAYS_MIN: u64 = 20;
 /// Milliseconds between two clocks.
 const SKEW_MAX: i64 = 2000;
 /// Questions lately from which on a single source is telling.
 const QUESTIONS_MIN: u32 = 100;
+/// Part of the questions that come from one network when addresses are hidden.
+const HIDDEN_PERCENT: u64 = 95;
 /// Routes named in one finding.
 const ROUTES_NAMED: usize = 5;
 
 pub(super) fn examine(facts: &Facts, found: &mut Findings) {
     let at = "federation";
     found.check("attention", at, "nothing needs a person", |f| {
-        for line in &facts.status.attention {
+        for line in &facts.attention {
             f.warning("control", line.clone(), "`waggle status` shows it as long as it is so");
         }
     });
     found.check("versions", at, "all run the version of control", |f| versions(facts, f));
+    found.check("certificates", at, "certificates are renewed", |f| certificates(facts, f));
     found.check("clocks", at, "clocks agree", |f| clocks(facts, f));
     found.check("routes", at, "every route is probed and fails over quickly", |f| routes(facts, f));
+    found.check("types", at, "clusters of a route have the same kinds of addresses", |f| types(facts, f));
     found.check("clients", at, "nameservers see clients' addresses", |f| sources(facts, f));
     found.check("client_map", at, "every prefix of the client map has clusters that serve", |f| client_map(facts, f));
     found.check("capacity", at, "the others can take the load of any one cluster", |f| capacity(facts, f));
 }
 
+/// Agents and nameservers, as people call them.
+fn processes(facts: &Facts) -> impl Iterator<Item = (String, &ProcessFacts)> {
+    let agents = facts.agents.iter().map(|(name, one)| (format!("agent of {name}"), one));
+    agents.chain(facts.nameservers.iter().map(|(name, one)| (format!("nameserver {name}"), one)))
+}
+
 fn versions(facts: &Facts, found: &mut Findings) {
-    let ours = &facts.status.version;
-    let agents = facts.status.clusters.iter().map(|one| (format!("agent of {}", one.name), &one.agent_version));
-    let nameservers = facts.status.nameservers.iter().map(|one| (format!("nameserver {}", one.name), &one.version));
-    for (place, version) in agents.chain(nameservers) {
-        if let Some(version) = version.as_ref().filter(|version| *version != ours) {
+    let ours = &facts.version;
+    for (place, one) in processes(facts) {
+        if let Some(version) = one.version.as_ref().filter(|version| *version != ours) {
             let text = format!("runs version {version}, control {ours}");
             found.warning(place, text, "update control first, then nameservers one at a time, then agents");
+        }
+    }
+}
+
+/// They live for thirty days and are renewed every day.
+fn certificates(facts: &Facts, found: &mut Findings) {
+    for (place, one) in processes(facts) {
+        let Some(until) = one.certificate_until else { continue };
+        let days = until.until(facts.now).as_secs() / 86_400;
+        let day = until.utc();
+        if facts.now >= until {
+            let text = format!("its certificate ran out at {day} UTC: it can connect to nobody any more");
+            let help = "let it join again: a new token (`waggle cluster join-token`, `waggle nameserver join-token`), its \
+                        data directory without the old certificate";
+            found.problem(place, text, help);
+        } else if days < CERTIFICATE_DAYS_MIN {
+            let text = format!("its certificate runs out in {days} days, at {day} UTC, and was not renewed for long");
+            let help = if one.connected {
+                "its log says why it cannot renew; restart it to try at once"
+            } else {
+                "it is not connected: start it, or let it through to control, before that"
+            };
+            found.warning(place, text, help);
         }
     }
 }
@@ -47,14 +79,14 @@ fn versions(facts: &Facts, found: &mut Findings) {
 /// A nameserver reports every second; an agent's report may be older, so only its clock being ahead is certain.
 fn clocks(facts: &Facts, found: &mut Findings) {
     let help = "run a time service (NTP) on that machine and on control's";
-    for one in facts.status.nameservers.iter().filter(|one| one.connected) {
+    for (name, one) in facts.nameservers.iter().filter(|(_, one)| one.connected) {
         if let Some(skew) = one.skew_ms.filter(|skew| skew.abs() > SKEW_MAX) {
-            found.warning(format!("nameserver {}", one.name), differs(skew), help);
+            found.warning(format!("nameserver {name}"), differs(skew), help);
         }
     }
-    for one in facts.status.clusters.iter().filter(|one| one.connected) {
+    for (name, one) in facts.agents.iter().filter(|(_, one)| one.connected) {
         if let Some(skew) = one.skew_ms.filter(|skew| *skew > SKEW_MAX) {
-            found.warning(format!("agent of {}", one.name), differs(skew), help);
+            found.warning(format!("agent of {name}"), differs(skew), help);
         }
     }
 }
@@ -71,8 +103,8 @@ fn routes(facts: &Facts, found: &mut Findings) {
         }
         _ => list(routes),
     };
-    let which = |filter: fn(&waggle_control::api::types::RouteSummary) -> bool| -> Vec<String> {
-        facts.routes.iter().filter(|route| filter(route)).map(|route| route.name.to_string()).collect()
+    let which = |filter: fn(&RouteFacts) -> bool| -> Vec<String> {
+        facts.routes.iter().filter(|(_, route)| filter(route)).map(|(name, _)| name.to_string()).collect()
     };
     let slow = which(|route| route.ttl > ROUTE_TTL_MAX);
     if !slow.is_empty() {
@@ -99,15 +131,49 @@ fn routes(facts: &Facts, found: &mut Findings) {
     }
 }
 
-/// Behind Swarm's routing mesh every question comes from one address of the swarm itself.
+/// Resolvers keep "there is no such record" for all their clients, so what not every cluster has is answered by none.
+fn types(facts: &Facts, found: &mut Findings) {
+    let help = "give every cluster of the route addresses of both kinds, or none of that one";
+    for (route, planned) in &facts.routes {
+        let pool = planned.clusters.keys().filter_map(|name| Some((name, facts.federation.clusters.get(name)?)));
+        let pool: Vec<_> = pool.collect();
+        let mut common = false;
+        let mut partial = None;
+        for kind in ["IPv4", "IPv6"] {
+            let is_of = |address: &IpAddr| address.is_ipv4() == (kind == "IPv4");
+            let (with, without): (Vec<_>, Vec<_>) =
+                pool.iter().map(|(name, cluster)| (name, cluster.addresses.iter().any(is_of))).partition(|one| one.1);
+            common |= without.is_empty();
+            if let (Some((with, _)), Some((without, _))) = (with.first(), without.first()) {
+                partial =
+                    Some(format!("{with} has {kind} addresses and {without} has none: nobody is answered with {kind}"));
+            }
+        }
+        match partial {
+            Some(text) if common => found.warning(route, text, help),
+            Some(_) => {
+                let text = "its clusters have no kind of address in common: its route plan is refused";
+                found.problem(route, text, help);
+            }
+            None => {}
+        }
+    }
+}
+
+/// Behind Swarm's routing mesh every question comes from one network of the swarm itself, but for those that are asked on
+/// the machine.
 fn sources(facts: &Facts, found: &mut Findings) {
-    for one in &facts.status.nameservers {
-        let [only] = one.clients.as_slice() else { continue };
-        if only.questions >= QUESTIONS_MIN && is_private(&only.prefix) {
-            let text = format!("all of its clients seem to be in {}: their addresses are hidden from it", only.prefix);
+    for (name, one) in &facts.nameservers {
+        let all: u64 = one.clients.iter().map(|client| u64::from(client.questions)).sum();
+        let Some(most) = one.clients.iter().max_by_key(|client| client.questions) else { continue };
+        let telling = most.questions >= QUESTIONS_MIN && u64::from(most.questions) * 100 >= all * HIDDEN_PERCENT;
+        if telling && is_private(&most.prefix) {
+            let how_many = if one.clients.len() == 1 { "all" } else { "nearly all" };
+            let text =
+                format!("{how_many} of its clients seem to be in {}: their addresses are hidden from it", most.prefix);
             let help = "publish its port with `mode: host`, or put it on the host's network; behind the routing mesh \
                         nobody is steered by place";
-            found.warning(format!("nameserver {}", one.name), text, help);
+            found.warning(format!("nameserver {name}"), text, help);
         }
     }
 }
@@ -120,7 +186,7 @@ fn is_private(prefix: &IpNet) -> bool {
 }
 
 fn client_map(facts: &Facts, found: &mut Findings) {
-    let serving: BTreeSet<&ClusterName> = facts.routes.iter().flat_map(|route| route.clusters.keys()).collect();
+    let serving: BTreeSet<&ClusterName> = facts.routes.values().flat_map(|route| route.clusters.keys()).collect();
     for (prefix, clusters) in &facts.federation.client_map {
         if clusters.is_empty() {
             let help = "name its clusters in `client_map`, best first, or take the prefix out";
@@ -135,20 +201,21 @@ fn client_map(facts: &Facts, found: &mut Findings) {
 /// Questions and capacities are both counted in answers per second, of all nameservers together.
 fn capacity(facts: &Facts, found: &mut Findings) {
     let mut load: BTreeMap<&ClusterName, f64> = BTreeMap::new();
-    for (name, cluster) in facts.routes.iter().flat_map(|route| &route.clusters) {
-        let drained = matches!(cluster.state, RouteState::Drained { .. });
-        let answers = cluster.answers.unwrap_or_default();
-        if !drained || answers > 0.0 {
+    for (name, share) in facts.routes.values().flat_map(|route| &route.clusters) {
+        let answers = share.answers.unwrap_or_default();
+        if !share.drained || answers > 0.0 {
             *load.entry(name).or_default() += answers;
         }
     }
     let total: f64 = load.values().sum();
-    let Some((lost, _)) = load.iter().max_by(|one, other| one.1.total_cmp(other.1)) else { return };
-    let others = load.keys().filter(|name| name != &lost);
-    let capacities = others.map(|name| facts.federation.clusters.get(*name).and_then(|cluster| cluster.capacity));
-    let Some(capacities) = capacities.collect::<Option<Vec<u32>>>() else { return };
-    let room: f64 = capacities.iter().copied().map(f64::from).sum();
-    if total > 0.0 && !capacities.is_empty() && total > room {
+    let room = |lost: &ClusterName| -> Option<f64> {
+        let others = load.keys().filter(|name| **name != lost);
+        let capacities = others.map(|name| facts.federation.clusters.get(*name)?.capacity);
+        let capacities = capacities.collect::<Option<Vec<u32>>>().filter(|capacities| !capacities.is_empty())?;
+        Some(capacities.into_iter().map(f64::from).sum())
+    };
+    let least = load.keys().filter_map(|lost| Some((lost, room(lost)?))).min_by(|one, other| one.1.total_cmp(&other.1));
+    if let Some((lost, room)) = least.filter(|(_, room)| total > *room) {
         let text =
             format!("without {lost} the others have room for {room:.0} of the {total:.0} answers per second asked for");
         found.warning("federation", text, "raise `capacity` where machines allow it, or add a cluster");

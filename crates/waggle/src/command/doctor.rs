@@ -1,20 +1,20 @@
 //! `waggle doctor`: what a person would check by hand before trusting a federation with users.
 //!
-//! Gathering ([`gather`], [`dns`]) and judging ([`examine`]) are apart: what is concluded from which facts is a pure
-//! function. The DNS is asked from here, the machine of the one who asks, since that is where the Internet can be seen
+//! Only gathering ([`gather`], [`dns`]) is here: what is concluded from which facts is a pure function,
+//! [`waggle_model::doctor::examine`]. The DNS is asked from here, the machine of the one who asks, since that is where the Internet can be seen
 //! from; control may be behind a firewall.
 
 mod dns;
-mod examine;
-mod facts;
+#[cfg(test)]
+mod fake;
 mod gather;
 
 use crate::command::Global;
 use crate::exit::{Exit, Failure};
 use crate::output::table::clean;
 use crate::output::{self, Style};
-use examine::{Finding, Level, examine};
 use std::net::SocketAddr;
+use waggle_model::doctor::{Finding, Level, examine};
 use waggle_model::{DomainName, Timestamp};
 
 /// Check delegation, nameservers, TTLs, clocks, versions and spare capacity, and say what to do

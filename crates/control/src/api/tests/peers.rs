@@ -40,6 +40,7 @@ type Told = Arc<tokio::sync::watch::Sender<serde_json::Value>>;
 
 pub(super) struct Agent {
     channel: Channel,
+    pub(super) credentials: Arc<Current>,
     payloads: Payloads,
     told: Told,
     tasks: Tasks,
@@ -57,14 +58,14 @@ impl Agent {
     async fn start(server: &Server, name: &str, finds: bool) -> Agent {
         let newcomer = Newcomer { swarm_id: format!("swarm of {name}"), ..Newcomer::default() };
         let identity = Identity::Agent(name.parse().unwrap());
-        let channel = enroll(server, "cluster", identity, newcomer).await;
+        let (channel, credentials) = enroll(server, "cluster", identity, newcomer).await;
         let payloads = Payloads::default();
         let told = Told::default();
         let session = agent_session(channel.clone(), name.to_owned(), finds, payloads.clone(), told.clone());
         let tasks = spawn(session);
         let path = format!("/v1/clusters/{name}");
         server.until(&path, |view| view["connected"] == json!(true)).await;
-        Agent { channel, payloads, told, tasks }
+        Agent { channel, credentials, payloads, told, tasks }
     }
 
     pub(super) fn payloads(&self) -> HashMap<String, Bytes> {
@@ -104,14 +105,15 @@ fn spawn(session: impl Future<Output = ()> + Send + 'static) -> Tasks {
     tasks
 }
 
-async fn enroll(server: &Server, kind: &str, identity: Identity, newcomer: Newcomer) -> Channel {
+async fn enroll(server: &Server, kind: &str, identity: Identity, newcomer: Newcomer) -> (Channel, Arc<Current>) {
     let (status, made) = server.post("/v1/tokens", json!({ "kind": kind })).await;
     assert_eq!(status, StatusCode::OK, "{made}");
     let token = made["token"].as_str().unwrap().parse().unwrap();
     assert_eq!(made["control"], json!(server.grpc.to_string()));
     let credentials = join(&server.grpc.to_string(), &token, &identity, &newcomer).await.unwrap();
-    let config = tls::client(&Current::new(credentials)).unwrap();
-    connect(&server.grpc.to_string(), Identity::Control, config).await.unwrap()
+    let current = Current::new(credentials);
+    let config = tls::client(&current).unwrap();
+    (connect(&server.grpc.to_string(), Identity::Control, config).await.unwrap(), current)
 }
 
 fn say(kind: agent_message::Kind) -> AgentMessage {
@@ -245,7 +247,7 @@ impl Nameserver {
     pub(super) async fn join(server: &Server, name: &str) -> Nameserver {
         let newcomer = Newcomer { advertise: "127.0.0.1:7000".into(), ..Newcomer::default() };
         let identity = Identity::Nameserver(name.parse().unwrap());
-        let channel = enroll(server, "nameserver", identity, newcomer).await;
+        let (channel, _) = enroll(server, "nameserver", identity, newcomer).await;
         let tasks = spawn(nameserver_session(channel, name.to_owned()));
         server.until("/v1/nameservers", |all| all[0]["plan_generation"].is_number()).await;
         Nameserver(tasks)

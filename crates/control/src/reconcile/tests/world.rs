@@ -144,6 +144,7 @@ impl World {
                 last: self.now,
                 policy: None,
                 version: "test".into(),
+                certificate_until: None,
                 observed: Some((observed, self.now)),
             };
             self.seen.agents.insert(cluster.clone(), agent);
@@ -191,6 +192,7 @@ impl World {
             last: self.now,
             version: "test".into(),
             status: Some(status),
+            certificate_until: None,
             samples: None,
         };
         self.seen.nameservers.insert(name, seen);

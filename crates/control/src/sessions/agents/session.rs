@@ -22,7 +22,7 @@ use waggle_model::release::Release;
 use waggle_model::{ClusterName, Timestamp};
 use waggle_stack::Objects;
 use waggle_wire::document::{MESSAGE_BYTES_MAX, decode};
-use waggle_wire::identity::{Identity, of_peer_since};
+use waggle_wire::identity::{Identity, expiry_of_peer, of_peer_since};
 use waggle_wire::proto::agent::agents_server::Agents as Rpc;
 use waggle_wire::proto::agent::{
     AgentMessage, ControlMessage, DesiredState, RegistryLogin, Resolve, ResolvedImage, agent_message, control_message,
@@ -57,9 +57,10 @@ impl Rpc for Service {
         if self.sessions.agents.is_live(&cluster) {
             return Err(second(&cluster));
         }
+        let until = expiry_of_peer(&request);
         let (out, answers) = mpsc::channel(QUEUE_MAX);
         let (service, inbound) = (self.clone(), request.into_inner());
-        let session = async move { service.run(cluster, since, inbound, out).await };
+        let session = async move { service.run(cluster, (since, until), inbound, out).await };
         let full = |_| Status::resource_exhausted(format!("{SESSIONS_MAX} agents are connected"));
         self.tasks.spawn_within("agent session", SESSIONS_MAX, session).map_err(full)?;
         Ok(Response::new(ReceiverStream::new(answers)))
@@ -77,10 +78,18 @@ type Out = mpsc::Sender<Result<ControlMessage, Status>>;
 type Pending = Mutex<BTreeMap<u64, oneshot::Sender<Vec<ResolvedImage>>>>;
 
 impl Service {
-    async fn run(self, cluster: ClusterName, since: Timestamp, inbound: Streaming<AgentMessage>, out: Out) {
+    /// `since` and `until`: its certificate is valid.
+    async fn run(
+        self,
+        cluster: ClusterName,
+        (since, until): (Timestamp, Option<Timestamp>),
+        inbound: Streaming<AgentMessage>,
+        out: Out,
+    ) {
         let Some((attached, asked)) = self.sessions.agents.attach(&cluster) else {
             return refuse(&out, second(&cluster));
         };
+        self.sessions.agents.certified(&cluster, until);
         tracing::info!(%cluster, "agent connected");
         let pending = Pending::default();
         let stop = self.tasks.token();

@@ -16,7 +16,7 @@ use waggle_model::plan::NameserverStatus;
 use waggle_model::traffic::{QuerySamples, SAMPLES_BYTES_MAX};
 use waggle_model::{NameserverName, Timestamp};
 use waggle_wire::document::decode;
-use waggle_wire::identity::{Identity, of_peer_since};
+use waggle_wire::identity::{Identity, expiry_of_peer, of_peer_since};
 use waggle_wire::proto::document::Alive;
 use waggle_wire::proto::route::routes_server::Routes as Rpc;
 use waggle_wire::proto::route::{NameserverMessage, RouteMessage, nameserver_message, route_message};
@@ -45,9 +45,10 @@ impl Rpc for Service {
         if self.sessions.nameservers.is_live(&name) {
             return Err(second(&name));
         }
+        let until = expiry_of_peer(&request);
         let (out, answers) = mpsc::channel(QUEUE_MAX);
         let (service, inbound) = (self.clone(), request.into_inner());
-        let session = async move { service.run(name, since, inbound, out).await };
+        let session = async move { service.run(name, (since, until), inbound, out).await };
         let full = |_| Status::resource_exhausted(format!("{SESSIONS_MAX} nameservers are connected"));
         self.tasks.spawn_within("nameserver session", SESSIONS_MAX, session).map_err(full)?;
         Ok(Response::new(ReceiverStream::new(answers)))
@@ -66,10 +67,18 @@ fn second(name: &NameserverName) -> Status {
 type Out = mpsc::Sender<Result<RouteMessage, Status>>;
 
 impl Service {
-    async fn run(self, name: NameserverName, since: Timestamp, inbound: Streaming<NameserverMessage>, out: Out) {
+    /// `since` and `until`: its certificate is valid.
+    async fn run(
+        self,
+        name: NameserverName,
+        (since, until): (Timestamp, Option<Timestamp>),
+        inbound: Streaming<NameserverMessage>,
+        out: Out,
+    ) {
         let Some(attached) = self.sessions.nameservers.attach(&name) else {
             return refuse(&out, second(&name));
         };
+        self.sessions.nameservers.certified(&name, until);
         tracing::info!(nameserver = %name, "nameserver connected");
         let stop = self.tasks.token();
         let ended = tokio::select! {
