@@ -3,11 +3,16 @@
 
 use crate::{deploy, image, with_federation};
 use anyhow::{Context, Result, ensure};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 use waggle_tests::bed::federation::{Federation, REGIONS, ROUTE};
+use waggle_tests::bed::parent::Referral;
 use waggle_tests::bed::{PATIENCE, wait_for};
 use waggle_tests::said::say;
 use waggle_tests::shop::Shop;
+
+/// Nobody has it.
+const UNUSED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 99);
 
 #[test]
 fn an_operator_sees_steering_and_takes_it_back() -> Result<()> {
@@ -19,6 +24,7 @@ fn an_operator_sees_steering_and_takes_it_back() -> Result<()> {
         reverted(federation, before)?;
         rollouts_wait(federation)?;
         resumed(federation)?;
+        by_force(federation)?;
         doctor(federation)
     })
 }
@@ -119,13 +125,65 @@ fn resumed(federation: &Federation) -> Result<()> {
     sends(federation, "eu-1", "eu-1")
 }
 
-/// The bed has no parent zone, and everything in one network.
+/// Two of three clusters leave at once, by an earlier plan and by the end of one.
+fn by_force(federation: &Federation) -> Result<()> {
+    let newest = || -> Result<String> {
+        let plans = federation.waggle_json(&["route", "history"])?;
+        Ok(plans["plans"][0]["generation"].as_u64().context("a generation")?.to_string())
+    };
+    let (two, reason) = (["ap-1", "eu-1"], ["--reason", "a storm"]);
+    let drained = |cluster: &str, out: bool| {
+        wait_for(&format!("{cluster} to be out: {out}"), PATIENCE, || {
+            let listed = say(federation, &["route", "ls"])?.code(0)?.out;
+            let line = listed.lines().find(|line| line.contains(cluster)).unwrap_or_default();
+            ensure!(line.contains("drained") == out, "{listed}");
+            Ok(())
+        })
+    };
+    let refused = |command: &[&str]| -> Result<()> {
+        let said = say(federation, command)?.code(5)?;
+        said.err(&["ap-1, eu-1 would leave at once, 67 % of the capacity in service", "--force"]).map(drop)
+    };
+    let all = newest()?;
+    for cluster in two {
+        federation.waggle(&["cluster", "drain", cluster, "--reason", "power"])?;
+    }
+    let few = newest()?;
+    for cluster in two {
+        federation.waggle(&["cluster", "readmit", cluster])?;
+        drained(cluster, false)?;
+    }
+    let revert = [&["route", "revert", &few], &reason[..]].concat();
+    refused(&revert)?;
+    say(federation, &[&revert[..], &["--force"]].concat())?.code(0)?.out(&["ap-1 drained (power)"])?;
+    two.iter().try_for_each(|cluster| drained(cluster, true))?;
+    sends(federation, "eu-1", "us-1")?;
+    say(federation, &["route", "resume"])?.code(0)?;
+    two.iter().try_for_each(|cluster| drained(cluster, false))?;
+
+    for cluster in two {
+        federation.waggle(&["cluster", "drain", cluster, "--reason", "power"])?;
+    }
+    say(federation, &[&["route", "revert", &all], &reason[..]].concat())?.code(0)?;
+    refused(&["route", "resume"])?;
+    say(federation, &["route", "resume", "--force"])?.code(0)?.out(&["follows clusters and releases again"])?;
+    two.iter().try_for_each(|cluster| drained(cluster, true))?;
+    two.iter().try_for_each(|cluster| federation.waggle(&["cluster", "readmit", cluster]).map(drop))?;
+    sends(federation, "eu-1", "eu-1")
+}
+
+/// The bed has everything in one network; what is found beyond that is what was broken.
 fn doctor(federation: &mut Federation) -> Result<()> {
     let resolver = federation.resolver.address.to_string();
     let command = ["doctor", "--all", "--resolver", &resolver];
     let fine = say(federation, &command)?.code(0)?;
     let ok = "ok: shop.example: every nameserver answers over UDP and TCP";
-    fine.out(&[ok, "all answer from the present route plan", "one failure domain", "0 problems"])?;
+    fine.out(&[ok, "all answer from the present route plan", "one failure domain", "0 problems"])?.out(&[
+        "ok: shop.example: is delegated to its nameservers",
+        "ok: shop.example: the parent's NS records live 3600 s, the zone's 300 s",
+        "certificates are renewed",
+    ])?;
+    delegation(federation, &command)?;
     let missing = say(federation, &["doctor", "--zone", "other.example"])?.code(5)?;
     missing.err(&["the federation has no zone other.example"])?;
     federation.nameservers[1].terminate()?;
@@ -133,4 +191,29 @@ fn doctor(federation: &mut Federation) -> Result<()> {
         let lame = say(federation, &command)?.code(1)?;
         lame.out(&["problem: ns2.shop.example: is lame for shop.example", "nameserver ns2 is not connected"]).map(drop)
     })
+}
+
+/// What a registry may have wrong.
+fn delegation(federation: &Federation, command: &[&str]) -> Result<()> {
+    let right = federation.hosts.referral();
+    let with = |change: fn(&mut Referral)| {
+        let mut referral = right.clone();
+        change(&mut referral);
+        referral
+    };
+    let (one, stale) = (with(|it| drop(it.nameservers.pop())), with(|it| it.nameservers[0].1 = Some(UNUSED)));
+    let (bare, long) = (with(|it| it.nameservers[1].1 = None), with(|it| it.ttl = 604_800));
+    let foreign = with(|it| it.nameservers.push(("ns3.shop.example".into(), Some(UNUSED))));
+    for (referral, code, said) in [
+        (one, 0, "warning: shop.example: the parent zone does not name ns2.shop.example"),
+        (stale, 1, "problem: ns1.shop.example: the parent's glue says 192.0.2.99, the zone"),
+        (bare, 1, "problem: ns2.shop.example: the parent names it without an address (glue)"),
+        (long, 0, "warning: shop.example: the parent's NS records live 604800 s, the zone's 300 s"),
+        (foreign, 1, "problem: shop.example: the parent zone names ns3.shop.example, not listed"),
+        (right.clone(), 0, "ok: shop.example: is delegated to its nameservers"),
+    ] {
+        federation.parent.refer(&referral)?;
+        wait_for(said, PATIENCE, || say(federation, command)?.code(code)?.out(&[said]).map(drop))?;
+    }
+    Ok(())
 }

@@ -9,6 +9,7 @@ pub mod federation;
 pub mod host;
 pub mod image;
 pub mod interrupt;
+pub mod parent;
 pub mod process;
 pub mod resolver;
 

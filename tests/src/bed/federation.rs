@@ -4,6 +4,7 @@
 use super::engine::Engine;
 use super::host::Host;
 use super::image::Registry;
+use super::parent::{Parent, Referral};
 use super::process::{self, Process};
 use super::resolver::Resolver;
 use super::{Bed, PATIENCE, Plot, wait_for};
@@ -34,6 +35,7 @@ pub struct Federation {
     pub nameservers: Vec<Process>,
     pub engines: Vec<Engine>,
     pub registry: Registry,
+    pub parent: Parent,
     pub resolver: Resolver,
     pub hosts: Hosts,
     binary: PathBuf,
@@ -50,6 +52,8 @@ pub struct Hosts {
     pub nameservers: Vec<Host>,
     /// Registry, resolver.
     pub hub: Host,
+    /// The zone above ours.
+    pub parent: Host,
     /// In the order of [`REGIONS`].
     pub regions: Vec<Host>,
 }
@@ -62,8 +66,15 @@ impl Hosts {
             control: Host::make(plot, "control", 2)?,
             nameservers: vec![Host::make(plot, "ns1", 3)?, Host::make(plot, "ns2", 4)?],
             hub: Host::make(plot, "hub", 5)?,
+            parent: Host::make(plot, "parent", 6)?,
             regions: regions.collect::<Result<_>>()?,
         })
+    }
+
+    /// As it should be registered.
+    pub fn referral(&self) -> Referral {
+        let named = self.nameservers.iter().map(|host| (format!("{}.{ZONE}", host.name), Some(host.address)));
+        Referral { ttl: 3600, nameservers: named.collect() }
     }
 
     pub fn region(&self, name: &str) -> Result<&Host> {
@@ -95,11 +106,23 @@ impl Federation {
         }
         let control = start_control(&hosts, binary, &environment)?;
         let addresses: Vec<Ipv4Addr> = hosts.nameservers.iter().map(|host| host.address).collect();
-        let resolver = Resolver::start(&hosts.hub, ZONE, &addresses)?;
+        let parent = Parent::start(&hosts.parent, &hosts.referral())?;
+        let zones = [(ZONE, addresses.as_slice()), (Parent::zone()?, &[parent.address])];
+        let resolver = Resolver::start(&hosts.hub, &zones)?;
         let (agents, nameservers) = (Vec::new(), Vec::new());
         let binary = binary.to_owned();
-        let mut federation =
-            Federation { control, agents, nameservers, engines, registry, resolver, hosts, binary, environment };
+        let mut federation = Federation {
+            control,
+            agents,
+            nameservers,
+            engines,
+            registry,
+            parent,
+            resolver,
+            hosts,
+            binary,
+            environment,
+        };
         federation.join_everyone()?;
         Ok(federation)
     }

@@ -13,17 +13,22 @@ pub struct Resolver {
 }
 
 impl Resolver {
-    pub fn start(host: &Host, zone: &str, nameservers: &[Ipv4Addr]) -> Result<Resolver> {
+    /// Asks these servers for what lies in these zones, and nobody for anything else.
+    pub fn start(host: &Host, zones: &[(&str, &[Ipv4Addr])]) -> Result<Resolver> {
         let dir = host.dir();
         fs::create_dir_all(&dir)?;
-        let stubs: String = nameservers.iter().map(|ip| format!("  stub-addr: {ip}\n")).collect();
+        let stub = |(zone, servers): &(&str, &[Ipv4Addr])| {
+            let servers: String = servers.iter().map(|ip| format!("  stub-addr: {ip}\n")).collect();
+            format!("stub-zone:\n  name: {zone}\n{servers}")
+        };
+        let stubs: String = zones.iter().map(stub).collect();
         let (address, plot) = (host.address, host.plot.address(0));
         let text = format!(
             "server:\n  interface: {address}\n  access-control: {plot}/24 allow\n  do-daemonize: no\n  username: \"\"\n  \
              chroot: \"\"\n  directory: {dir}\n  pidfile: {dir}/unbound.pid\n  use-syslog: no\n  logfile: \"\"\n  \
              module-config: \"iterator\"\n  do-ip6: no\n  cache-min-ttl: 0\n  num-threads: 1\n  \
              infra-host-ttl: 5\n  infra-keep-probing: yes\n  private-address: 192.0.2.0/24\nremote-control:\n  \
-             control-enable: no\nstub-zone:\n  name: {zone}\n{stubs}",
+             control-enable: no\n{stubs}",
             dir = dir.display(),
         );
         let config = dir.join("unbound.conf");

@@ -61,8 +61,8 @@ fn certificates(facts: &Facts, found: &mut Findings) {
         let day = until.utc();
         if facts.now >= until {
             let text = format!("its certificate ran out at {day} UTC: it can connect to nobody any more");
-            let help = "let it join again: a new token (`waggle cluster join-token`, `waggle nameserver join-token`), its \
-                        data directory without the old certificate";
+            let help = "make a token (`waggle cluster join-token`, `waggle nameserver join-token`), give it as `token_file`, \
+                        and start it again";
             found.problem(place, text, help);
         } else if days < CERTIFICATE_DAYS_MIN {
             let text = format!("its certificate runs out in {days} days, at {day} UTC, and was not renewed for long");

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use waggle_model::doctor::{Finding, Level, examine};
 use waggle_model::{DomainName, Timestamp};
 
-/// Check delegation, nameservers, TTLs, clocks, versions and spare capacity, and say what to do
+/// Check delegation, nameservers, TTLs, certificates, clocks, versions and spare capacity, and say what to do
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Asks control, the zone's parent and each nameserver (over UDP and TCP), from this machine. Ends with code 1 when there is

@@ -28,7 +28,7 @@ caches may give the old answer. Where no query was sampled the rates by preferen
 the weights; BASIS says so.
 
 Ends with code 1 if something would break: a cluster gets more than its capacity, a route has no cluster left, or nobody
-would notice because the route has no check.
+would leave because the route has no check or the cluster is forced fit.
 
 Examples:
   waggle simulate outage eu-1
