@@ -17,6 +17,7 @@ use crate::overrides::{Given, OverrideFile};
 use crate::plan::{Compiled, News};
 use crate::probe::Report;
 use crate::state::{Serving, State, Swapper};
+use overrides::OverrideSaver;
 use spill::Spill;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,7 +80,7 @@ pub struct HealthLoop {
     /// From before the start, until the first plan.
     kept: Option<Persisted>,
     saver: Saver,
-    override_file: OverrideFile,
+    override_saver: OverrideSaver,
     /// The next override is looked at no earlier.
     next_override: Instant,
     outputs: Outputs,
@@ -131,7 +132,7 @@ impl HealthLoop {
             serving: None,
             refused: None,
             kept,
-            override_file: OverrideFile(file.0.with_file_name("overrides.json")),
+            override_saver: OverrideSaver::new(OverrideFile(file.0.with_file_name("overrides.json"))),
             next_override: Instant::now(),
             saver: Saver::new(file),
             outputs,
@@ -154,7 +155,7 @@ impl HealthLoop {
                 tracing::error!(error, "overrides from before the start are lost; send them again");
             }
         }
-        self.override_file = file;
+        self.override_saver = OverrideSaver::new(file);
     }
 
     /// Answers from a plan from now on, with verdicts as far as they are known.
@@ -216,9 +217,9 @@ impl HealthLoop {
                 }
                 1.. = inputs.heard.recv_many(&mut heard, TAKEN_AT_ONCE) => {
                     let now = self.turn();
-                    self.take_heard(&mut heard, now).await;
+                    self.take_heard(&mut heard, now);
                 }
-                Some(given) = inputs.overrides.recv() => self.take_override(given).await,
+                Some(given) = inputs.overrides.recv() => self.take_override(given),
                 _ = ticks.tick() => {}
                 _ = settle.tick(), if !self.swapper.is_settled() => {}
             }
@@ -226,8 +227,10 @@ impl HealthLoop {
             let now = self.turn();
             self.conclude(in_force, now);
             self.saver.turn(&self.judge, now);
+            self.override_saver.turn(&self.judge);
             self.judge.rest(self::now());
         }
+        self.override_saver.finish(&self.judge).await;
         self.saver.finish(&self.judge, now()).await;
     }
 
@@ -241,7 +244,7 @@ impl HealthLoop {
         }
     }
 
-    async fn take_heard(&mut self, heard: &mut Vec<Heard>, now: Timestamp) {
+    fn take_heard(&mut self, heard: &mut Vec<Heard>, now: Timestamp) {
         for message in heard.drain(..) {
             let mut passed_on = Vec::new();
             let (kind, outcome) = match message {
@@ -254,7 +257,7 @@ impl HealthLoop {
             match outcome {
                 Ok(()) => {
                     self.metrics.taken(kind);
-                    self.take_passed_on(passed_on, now).await;
+                    self.take_passed_on(passed_on, now);
                 }
                 Err(refused) => {
                     self.metrics.refused(kind);

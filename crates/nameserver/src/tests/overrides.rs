@@ -109,6 +109,33 @@ async fn one_send_reaches_all_and_outlives_a_restart() {
 }
 
 #[tokio::test]
+async fn a_disk_that_hangs_holds_neither_the_override_nor_the_judge_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = OverrideKey::generate().unwrap();
+    keep(directory.path(), &with_key(two(1), &key));
+    let nameserver = build(reachable("ns-1", directory.path())).unwrap();
+    let to = nameserver.status_address().unwrap();
+    let mut running = run(nameserver);
+    // Whoever opens it waits until somebody else does.
+    let file = directory.path().join("overrides.json");
+    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let document = sign(&key, None, "eu-1", Effect::Drained);
+    let sender = fixture::spawn(async move { give(to, &document).await });
+    running.until(|status| status.overrides.len() == 1).await;
+    assert_eq!(addresses(running.dns).await, ip("192.0.2.2"));
+    let said = running.statuses.borrow().as_ref().map(|status| status.at);
+    running.until(|status| Some(status.at) > said).await;
+    assert!(!sender.is_finished(), "who sent it is told of the disk");
+    drop(std::fs::OpenOptions::new().write(true).open(&file).unwrap());
+    let (status, body) = sender.await.unwrap();
+    assert!(status == 200 && !body.contains("warnings"), "{status} {body}");
+    running.end().await;
+    let mut again = run(build(config("ns-1", directory.path())).unwrap());
+    again.until(|status| status.overrides.len() == 1).await;
+    again.end().await;
+}
+
+#[tokio::test]
 async fn what_is_not_signed_for_here_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let (key, stranger) = (OverrideKey::generate().unwrap(), OverrideKey::generate().unwrap());
