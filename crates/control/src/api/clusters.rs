@@ -15,7 +15,7 @@ use waggle_model::fleet_state::{OperatorDrain, State as Whole};
 use waggle_model::health::Verdict;
 use waggle_model::plan::PlanRoute;
 use waggle_model::plan::hold::is_decision;
-use waggle_model::{ClusterName, DomainName, NameserverName};
+use waggle_model::{ClusterName, DomainName, NameserverName, Timestamp};
 
 /// Bytes of a reason.
 const REASON_BYTES_MAX: usize = 500;
@@ -148,10 +148,7 @@ pub(super) async fn drain(
             let help = "bring another cluster back first, deploy the stack to one more, or drain it all the same with --force (force=true in the API)";
             return Err(ApiError::conflict(message).help(help));
         }
-        // One from before a hold was taken back by it: this is a new drain.
-        let held = loaded.held.as_ref().map(|held| &held.hold).filter(|hold| hold.in_force(now()));
-        let before = loaded.drains.get(&name).map(|before| before.since);
-        let since = before.filter(|since| held.is_none_or(|hold| *since >= hold.since)).unwrap_or_else(now);
+        let since = drained_since(&loaded, &name).unwrap_or_else(now);
         let record = DrainRecord { reason: wanted.reason.clone(), by: caller.name.clone(), since };
         let mut edit = Edit::new();
         edit.expect(keys::epoch(), loaded.epoch).put(keys::drain(&name), &record)?;
@@ -172,6 +169,13 @@ pub(super) async fn drain(
     Err(ApiError::contended())
 }
 
+/// Since when an operator keeps the cluster out, if so. A drain from before a hold was taken back by it.
+fn drained_since(loaded: &Loaded, name: &ClusterName) -> Option<Timestamp> {
+    let held = loaded.held.as_ref().map(|held| &held.hold).filter(|hold| hold.in_force(now()));
+    let since = loaded.drains.get(name)?.since;
+    held.is_none_or(|hold| since >= hold.since).then_some(since)
+}
+
 /// The state with one drain more.
 fn drained(loaded: &Loaded, name: &ClusterName, record: &DrainRecord) -> Whole {
     let mut state = loaded.state.clone();
@@ -185,7 +189,7 @@ fn left_without(loaded: &Loaded, seen: &Seen, name: &ClusterName) -> Result<Vec<
     let Some(plan) = loaded.route_plan()? else { return Ok(Vec::new()) };
     let serves = |route: &PlanRoute, cluster: &ClusterName| {
         route.pool.iter().any(|endpoint| endpoint.cluster == *cluster && endpoint.drained.is_none())
-            && !loaded.drains.contains_key(cluster)
+            && drained_since(loaded, cluster).is_none()
     };
     let alone = |(route, planned): &(&DomainName, &PlanRoute)| {
         let others = planned.pool.iter().map(|endpoint| &endpoint.cluster).filter(|other| *other != name);

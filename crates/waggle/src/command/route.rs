@@ -34,7 +34,8 @@ pub struct Args {
 enum Action {
     /// List routes: each cluster's state, and how often it is answered
     #[command(after_help = "\
-STATE is answered, limited to a part of its clients, drained (by the route plan) or unfit (in the eyes of nameservers).
+STATE is answered, limited to a part of its clients, drained (by the route plan), unfit (in the eyes of nameservers), or not
+taken back yet: fit, but without the release that is current for it.
 ANSWERS/S counts all nameservers together; it is empty where none of them told of the route.
 
 Examples:

@@ -158,6 +158,21 @@ async fn a_cluster_that_a_held_plan_brought_back_can_be_drained_again() {
     shop.close().await;
 }
 
+#[tokio::test]
+async fn clusters_that_a_held_plan_brought_back_count_as_serving() {
+    let shop = Shop::open().await;
+    let all = shop.generation().await;
+    let three = ["ap-1", "eu-1", "sa-1"];
+    shop.drain(&three, "power").await;
+    shop.until_out(&three).await;
+    assert_eq!(shop.revert(all, "").await.0, StatusCode::OK);
+    shop.until_out(&[]).await;
+    // It is not the last one.
+    shop.drain(&["us-1"], "fire").await;
+    shop.until_out(&["us-1"]).await;
+    shop.close().await;
+}
+
 fn forced(cluster: &str, fit: bool, time: Duration) -> Value {
     json!({ "cluster": cluster, "fit": fit, "for_ms": time.as_millis() as u64, "reason": "disk is dying" })
 }
