@@ -48,6 +48,7 @@ fn cut_links_are_answered_as_the_simulation_says() -> Result<()> {
         }
         nameservers_apart(federation).context("both nameservers apart while a cluster dies")?;
         blind(federation).context("a nameserver that no cluster reaches")?;
+        nothing_left(federation).context("all clusters lost at once")?;
         without_control(federation).context("control cut off while a cluster dies")
     })
 }
@@ -101,6 +102,22 @@ fn blind(federation: &Federation) -> Result<()> {
     one.lose(&clusters)?;
     becomes(federation, "bbc/bbc", CALM)?;
     stays(federation, "bbc/bbc")?;
+    mend(federation)
+}
+
+/// Both nameservers see all fail and agree: clusters go on being answered, for nobody is helped by none.
+fn nothing_left(federation: &Federation) -> Result<()> {
+    for host in &federation.hosts.regions {
+        host.cut()?;
+    }
+    let since = Instant::now();
+    while since.elapsed() < WATCHED {
+        answers(federation).with_context(|| format!("{:.1?} after the last cut", since.elapsed()))?;
+        std::thread::sleep(LOOK);
+    }
+    for host in &federation.hosts.regions {
+        host.heal()?;
+    }
     mend(federation)
 }
 
