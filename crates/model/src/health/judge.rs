@@ -82,6 +82,8 @@ struct Known {
     gate: Option<Gate>,
     /// It came back then and does not have all of its clients yet.
     back: Option<Timestamp>,
+    /// When it was last taken out of the answers.
+    left: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug)]
@@ -220,7 +222,10 @@ impl Judge {
             let answered = fit && drained.is_none() && gate.is_none();
             match (known.answered.replace(answered), answered) {
                 (Some(false), true) => known.back = Some(now),
-                (Some(true), false) => left = true,
+                (Some(true), false) => {
+                    left = true;
+                    known.left = Some(now);
+                }
                 _ => {}
             }
             let cluster = endpoint.cluster.clone();

@@ -49,9 +49,10 @@ impl Judge {
         if let Some(suspicion) = &mut self.suspicion {
             suspicion.since = suspicion.since.before(by);
         }
-        for Known { machine, back, .. } in self.endpoints.values_mut().flat_map(|pool| pool.values_mut()) {
+        for Known { machine, back, left, .. } in self.endpoints.values_mut().flat_map(|pool| pool.values_mut()) {
             machine.set_back(by);
             *back = back.map(|back| back.before(by));
+            *left = left.map(|left| left.before(by));
         }
     }
 }

@@ -8,6 +8,8 @@ use crate::release::AllDown;
 use crate::{DomainName, Timestamp};
 use std::time::Duration;
 
+/// Clusters that fall within this time of each other fall together.
+const ONE_FALL: Duration = Duration::from_secs(2);
 /// Seconds below which health never shortens a TTL.
 const TTL_FLOOR: u32 = 1;
 
@@ -50,8 +52,16 @@ impl Judge {
             AllDown::LastGood | AllDown::All => (eligible, Rule::All),
         };
         if rule == Rule::Fit {
-            let good = endpoints.iter().filter(|endpoint| endpoint.answered).map(|endpoint| endpoint.cluster.clone());
-            self.last_good.insert(name.clone(), good.collect());
+            // Those that nobody has reached for a moment only, too: of clusters lost together, perhaps by the observers'
+            // own network, the last one must not get everybody.
+            let just_left = |endpoint: &EndpointJudgement| {
+                let left = self.known(name, &endpoint.cluster).and_then(|known| known.left);
+                let unreached = matches!(endpoint.reason, Reason::ProbesDown { .. } | Reason::AgentSilent);
+                unreached && endpoint.drained.is_none() && left.is_some_and(|left| now.since(left) < ONE_FALL)
+            };
+            let good = endpoints.iter().filter(|endpoint| endpoint.answered || just_left(endpoint));
+            let good = good.map(|endpoint| endpoint.cluster.clone()).collect();
+            self.last_good.insert(name.clone(), good);
         }
         let ttl_cap = self.ttl_cap(name, route, &endpoints, rule, now);
         RouteJudgement { mask, rule, ttl_cap, endpoints }
